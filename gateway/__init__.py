@@ -1,0 +1,1 @@
+"""The gateway: SMPP towards the SMSC, the dialog with the subscriber, the operator's tools."""
