@@ -1,0 +1,150 @@
+"""Fixtures all tests share: a real redis-server, on a port of its own for every pytest process.
+
+Invariant: no server outlives the process that started it, however that ended. `redis_url` gives an empty
+database; `own_redis` gives a test servers of its own, to be stopped, paused or configured as it likes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from gateway import children
+
+START_TIMEOUT_S = 10.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """One redis-server process on 127.0.0.1, its files in `folder`."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.arguments = arguments
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0))
+
+    def start(self) -> None:
+        """Start; after `stop` on the same port again, unless another process has taken it meanwhile."""
+        for _ in range(5):
+            self.port = self.port or free_port()
+            self._process = self._spawn()
+            if self._wait_until_ready():
+                return
+            self.port = 0
+        raise RuntimeError(f"redis-server does not start: {(self.folder / 'log').read_text()[-500:]}")
+
+    def stop(self) -> None:
+        """kill -9: nothing is saved unless the arguments asked for it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.fail("redis-server is not installed: `make test` installs it", pytrace=False)
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        options += ["--save", "", "--hash-max-listpack-value", "512", "--hash-max-listpack-entries", "256"]
+        with (self.folder / "log").open("ab") as log:
+            return children.spawn([program, *options, *self.arguments], output=log)
+
+    def _wait_until_ready(self) -> bool:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with self.client() as client:
+                    client.ping()
+            except redis.AuthenticationError:
+                return self._process.poll() is None
+            except (redis.BusyLoadingError, redis.ConnectionError):
+                time.sleep(0.01)
+            else:
+                return self._is_ours()
+        self.stop()
+        return False
+
+    def _is_ours(self) -> bool:
+        """A stranger on the port answers PING as well: the process id tells."""
+        with self.client() as client:
+            return int(client.info("server")["process_id"]) == self.pid
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One real redis-server for the whole session."""
+    with tempfile.TemporaryDirectory(prefix="cxmyd-test-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty database: no keys, no functions."""
+    with redis_server.client() as client:
+        client.flushall()
+        client.function_flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers of the test's own: `own_redis("--requirepass", "secret")`."""
+    servers: list[RedisServer] = []
+
+    def start(*arguments: str) -> RedisServer:
+        folder = tmp_path / f"redis-{len(servers)}"
+        folder.mkdir()
+        server = RedisServer(folder, *arguments)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
