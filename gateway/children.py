@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 # A launcher in place of preexec_fn, which may deadlock where there are threads. The parent can be gone before
-# prctl is called: hence the comparison. A process group of its own keeps the terminal's Ctrl-C from the child,
-# so that whoever started it ends it in order.
+# prctl is called: hence the comparison. A process group of its own keeps the terminal's Ctrl-C from it, so
+# that whoever started it ends it in order.
 _LAUNCHER = """
 import ctypes, os, sys
 os.setpgid(0, 0)
