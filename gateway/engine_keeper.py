@@ -1,14 +1,16 @@
 """The embedded engine's keeper: a process that runs one Redis-compatible server while anyone uses it.
 
-Invariant: the server runs only while a process is connected to the keeper's socket; it has ended, its files
-written, before the last connection is closed from this side. A user that is killed is disconnected by the kernel,
-so nothing is left behind. Run by `gateway.engine` as a script, with the standard library only so that it is up in
-milliseconds; its stdout says `ready`, or ends without having said so:
+Invariant: the server runs only while a process is connected to the keeper's socket; it has ended, its
+files written, before the last connection is closed from this side. A user that is killed is
+disconnected by the kernel, so nothing is left behind. Run by `gateway.engine` as a script, with the
+standard library only so that it is up in milliseconds; its stdout says `ready`, or ends without having
+said so:
 
     engine_keeper.py FOLDER SERVER [OPTION...]
 
-In FOLDER, which only its owner may enter: `keeper.sock` (here a user connects and reads `ready`), `engine.sock`
-(the server), `engine.log`, and the server's own files. A second keeper waits until the first has ended.
+In FOLDER, which only its owner may enter: `keeper.sock` (here a user connects and reads `ready`),
+`engine.sock` (the server), `engine.log`, and the server's own files. A second keeper waits until the
+first has ended.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: Path) -> bool:
 
 
 def _serve(listener: socket.socket, ending: socket.socket) -> list[socket.socket]:
-    """Until the last user has gone, or `ending` says that the server has. Gives the connections to be closed."""
+    """Until the last user has gone, or `ending` says that the server has. Gives those still connected."""
     users: list[socket.socket] = []
     timeout_s: float | None = FIRST_USER_TIMEOUT_S
     while True:
