@@ -79,7 +79,7 @@ class Engine:
 
 
 def start(folder: Path) -> Engine:
-    """Use the engine whose data is in `folder`, starting it if it does not run; EngineError when it cannot."""
+    """Use the engine whose data is in `folder`; start it if it does not run. EngineError when it cannot."""
     if url := os.environ.get("REDIS_URL"):
         return Engine(url, None, None)
     folder = _private(folder)
