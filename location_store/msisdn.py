@@ -1,0 +1,122 @@
+"""Phone numbers in all the shapes people and files write them -> E.164 digits.
+
+Invariant: what comes out is digits only, country code first, and a possible number; equal numbers come out equal.
+Called at every door: command line, ingest, imports, and the gateway for source addresses.
+Source: ITU-T E.164; Google's libphonenumber (phonenumbers) for the national plans.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+import phonenumbers
+import polars as pl
+from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
+
+from location_store.errors import BadInput
+
+MAINLAND_E164 = re.compile(r"861[3-9][0-9]{9}")
+MAINLAND_NATIONAL = re.compile(r"1[3-9][0-9]{9}")
+# libphonenumber holds any 7 to 12 digits possible in China (desk lines have such lengths); a mobile number has 11.
+_MAINLAND_WRONG_LENGTH = re.compile(r"861[3-9](?![0-9]{9}$)")
+
+_SEPARATORS = re.compile(r"[\s.()/\u2010-\u2015\u2212-]")
+_DIALLED = re.compile(r"(\+|00)?([0-9]{1,20})")
+_MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
+
+
+class BadMsisdn(BadInput):
+    """Not a possible phone number. The message shows it only in part, since it may be a real one mistyped."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(
+            f"{_shown(text)!r} is not a possible phone number: write it as +8613800000000 or as a national number"
+        )
+
+
+@lru_cache(maxsize=65_536)
+def normalise(text: str, default_country: str = "CN") -> str:
+    """E.164 digits without the plus.
+
+    Accepts +, 00, spaces, dashes, dots, parentheses, full-width forms, invisible marks, and national numbers of
+    default_country (ISO 3166-1 alpha-2). Bare digits are read as a national mobile number where they are a valid
+    one, else as E.164. The number need be possible, not allocated. Raises BadMsisdn.
+    """
+    dialled = _DIALLED.fullmatch(_plain(text))
+    if dialled is None:
+        raise BadMsisdn(text)
+    prefix, digits = dialled.groups()
+    if MAINLAND_E164.fullmatch(digits) and (prefix or default_country == "CN"):
+        return digits
+    if prefix is None:
+        if default_country == "CN" and MAINLAND_NATIONAL.fullmatch(digits):
+            return "86" + digits
+        national = _parse(digits, default_country)
+        # Without a trunk 0, eleven digits that begin 852 are Hong Kong rather than a desk in Zunyi.
+        if national and _is_national(national, trunk=digits.startswith("0")):
+            return _possible(national, text)
+    return _possible(_parse("+" + digits, None), text)
+
+
+def normalise_series(numbers: pl.Series, default_country: str = "CN") -> pl.Series:
+    """normalise() over a column of strings or integers; null where impossible.
+
+    Mainland mobiles are recognised as a column; everything else goes through normalise() once for each distinct value.
+    """
+    raw = numbers.cast(pl.String).alias("msisdn")
+    is_e164, is_national = pl.lit(False), pl.lit(False)
+    if default_country == "CN":
+        is_e164 = pl.col("msisdn").str.contains(f"^{MAINLAND_E164.pattern}$")
+        is_national = pl.col("msisdn").str.contains(f"^{MAINLAND_NATIONAL.pattern}$")
+    plain = raw.to_frame().select(
+        pl.when(is_e164).then("msisdn").when(is_national).then(pl.lit("86") + pl.col("msisdn")).alias("msisdn")
+    )["msisdn"]
+    odd = plain.is_null() & raw.is_not_null()
+    if not odd.any():
+        return plain.alias(numbers.name)
+    shapes = raw.filter(odd).unique()
+    digits = pl.Series([_or_none(shape, default_country) for shape in shapes], dtype=pl.String)
+    mended = raw.replace_strict(shapes, digits, default=None, return_dtype=pl.String)
+    return plain.zip_with(~odd, mended).alias(numbers.name)
+
+
+def _or_none(text: str, default_country: str) -> str | None:
+    try:
+        return normalise(text, default_country)
+    except BadMsisdn:
+        return None
+
+
+def _plain(text: str) -> str:
+    """Width folded; separators and invisible marks (contact books copy them along) taken out."""
+    if text.isascii():
+        return _SEPARATORS.sub("", text)
+    folded = unicodedata.normalize("NFKC", text)
+    visible = "".join(char for char in folded if unicodedata.category(char) != "Cf")
+    return _SEPARATORS.sub("", visible)
+
+
+def _parse(digits: str, country: str | None) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(digits, country)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _is_national(number: PhoneNumber, *, trunk: bool) -> bool:
+    return phonenumbers.is_valid_number(number) and (trunk or phonenumbers.number_type(number) in _MOBILE)
+
+
+def _possible(number: PhoneNumber | None, text: str) -> str:
+    reason = None if number is None else phonenumbers.is_possible_number_with_reason(number)
+    if number is None or reason != ValidationResult.IS_POSSIBLE:
+        raise BadMsisdn(text)
+    digits = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
+    if _MAINLAND_WRONG_LENGTH.match(digits):
+        raise BadMsisdn(text)
+    return digits
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 6 else f"{text[:3]}…{text[-2:]}"
