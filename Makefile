@@ -1,0 +1,59 @@
+# What a newcomer needs: `make run`, `make test`. `make help` lists the rest.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NPM_PEER := tests/foreign/npm
+LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+PYTEST_ARGS ?=
+
+.PHONY: help setup run test check lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.runtime ## make .venv with the command .venv/bin/cxmyd
+
+run: setup ## see it work: sample history, simulated SMSC, gateway, phone page (Ctrl-C ends all of it)
+	@$(BIN)/cxmyd demo
+
+test: .venv/.dev ## run all tests, installing what they need
+	@scripts/test-tools
+	@$(MAKE) --no-print-directory $(NPM_PEER)/node_modules/.package-lock.json
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.dev ## lint, format, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
+	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
+	$(LOCK) pyproject.toml --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group pyproject.toml:build --constraints requirements-dev.lock --output-file requirements-build.lock
+
+clean: ## remove what was built, the demo's data and .venv
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf var/demo $(NPM_PEER)/node_modules
+	find gateway location_store tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps make the second time quick.
+.venv/.runtime: requirements.lock requirements-build.lock pyproject.toml scripts/venv
+	@echo "Setting up .venv (the first time takes a minute)"
+	@scripts/venv
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(NPM_PEER)/node_modules/.package-lock.json: $(NPM_PEER)/package-lock.json
+	@cd $(NPM_PEER) && npm ci --no-audit --no-fund --silent </dev/null
+	@touch $@
