@@ -1,0 +1,327 @@
+"""The sections of the gateway's configuration: every key, its type, its limits and its default.
+
+Invariant: a value that leaves here is valid by itself; what needs a look at other keys or other files is in
+`gateway.config.checks`. Secrets are kept out of every `repr`. Built by `gateway.config.loading` only.
+
+Units are in the names: `*_s` seconds, `*_h` hours. Paths are absolute: they are taken relative to the file
+that names them (its folder is passed as the validation context `{"base": Path}`).
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+REDIS_SCHEMES = ("redis://", "rediss://", "redis+cluster://", "unix:///")
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, strict in its types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _relative_to_file(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, (str, Path)):
+        raise ValueError("must be a path, as a string")
+    if not str(value) or "\0" in str(value):
+        raise ValueError("must be a path, not empty")
+    base: Path = info.context["base"] if info.context else Path()
+    return base / Path(value).expanduser()
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _network(value: Any) -> Any:
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"must be an address or a network such as 10.0.0.0/8 ({error})") from None
+
+
+def _octets(limit: int, section: str) -> AfterValidator:
+    """A C-octet string of SMPP: ASCII, no NUL, at most `limit` characters."""
+
+    def check(value: str) -> str:
+        if len(value) > limit or not value.isascii() or not value.isprintable():
+            raise ValueError(
+                f"must be at most {limit} printable ASCII characters (SMPP 3.4 section {section})"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+def _redis_url(url: str) -> str:
+    if url == "embedded":
+        return url
+    if not url.startswith(REDIS_SCHEMES):
+        raise ValueError(
+            "must be redis://host:port/db, rediss://host:port/db, unix:///path/to/socket, "
+            'redis+cluster://host:port,host:port or "embedded"'
+        )
+    nodes = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    if not url.startswith("unix:") and not all(_is_node(node) for node in nodes.split(",")):
+        raise ValueError("must name each node as host or host:port, the port between 1 and 65535")
+    return url
+
+
+def _is_node(node: str) -> bool:
+    try:
+        parts = urlsplit(f"//{node}")
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def _host_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError('must be host:port, such as "127.0.0.1:9180", the port at most 65535')
+    return value
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('must be a time zone of the IANA database, such as "Asia/Shanghai"') from None
+    return name
+
+
+Name = Annotated[
+    str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must be letters, digits, dots, dashes, at most 64")
+]
+Host = Annotated[
+    str, _matching(r"[A-Za-z0-9._:%-]{1,253}", "must be a host name or an address, without a port")
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ListenPort = Annotated[int, Field(ge=0, le=65535, description="0 takes a free one")]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
+ConfigPath = Annotated[Path, BeforeValidator(_relative_to_file)]
+SystemId = Annotated[str, Field(min_length=1), _octets(15, "5.2.1")]
+SystemType = Annotated[str, _octets(12, "5.2.3")]
+Password = Annotated[str, Field(repr=False), _octets(8, "5.2.2")]
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+Country = Annotated[str, _matching(r"[A-Z]{2}", 'must be an ISO 3166-1 alpha-2 code, such as "CN"')]
+ShortCode = Annotated[str, _matching(r"[0-9]{3,20}", 'must be 3 to 20 digits, such as "10086"')]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+AlphabetName = Literal["gsm", "gsm-packed", "ascii", "latin-1", "ucs2"]
+
+
+class Redis(Section):
+    """`[redis]`: where state and histories live."""
+
+    url: Annotated[str, AfterValidator(_redis_url)] = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    url_file: ConfigPath | None = None
+    password: str = Field(default="", repr=False)  # put into `url` when the file is loaded
+    password_file: ConfigPath | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password, fit for logs and tables."""
+        return re.sub(r"(://[^/@]*):[^@]*@", r"\1:***@", self.url)
+
+
+class Keys(Section):
+    """`[keys]`: the root secret of all pseudonyms."""
+
+    file: ConfigPath = Field(default=Path("var/keys.json"), validate_default=True)
+
+
+class Data(Section):
+    """`[data]`: whatever is kept in files."""
+
+    dir: ConfigPath = Field(default=Path("var"), validate_default=True)
+
+
+class StoreSettings(Section):
+    """`[store]`: the shape of the location store; partitions are fixed once there is data."""
+
+    partitions: int = Field(default=1024, ge=1, le=16384)
+    expected_subscribers: int = Field(default=1_000_000, ge=1, le=10_000_000_000)
+    lateness_h: float = Field(default=2.0, ge=0, le=24, allow_inf_nan=False)
+
+
+class Park(Section):
+    """`[park]`: queries whose answer has to wait."""
+
+    after_s: Seconds = 1.0
+    answer_ttl_s: Seconds = 3600.0
+
+
+class Dedup(Section):
+    """`[dedup]`: what counts as a redelivery of the SMSC."""
+
+    window_s: Seconds = 30.0
+
+
+class Http(Section):
+    """`[http]`: metrics, health and status."""
+
+    listen: Annotated[str, AfterValidator(_host_port)] = "127.0.0.1:9180"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
+class Drain(Section):
+    """`[drain]`: how long SIGTERM waits for what is in flight."""
+
+    timeout_s: Seconds = 10.0
+
+
+class Audit(Section):
+    """`[audit]`: who looked at whom, and why."""
+
+    file: ConfigPath | None = None  # `audit.jsonl` in the data folder unless it is given
+
+
+class ClientTls(Section):
+    """`tls` of an `[[smsc]]`: verified by `ca`, or by the system's authorities without it."""
+
+    ca: ConfigPath | None = None
+    cert: ConfigPath | None = None
+    key: ConfigPath | None = None
+
+
+class ServerTls(Section):
+    """`tls` of a `[[listen]]`: our certificate; with `ca`, clients must show one as well."""
+
+    cert: ConfigPath
+    key: ConfigPath
+    ca: ConfigPath | None = None
+
+
+class Timers(Section):
+    """The timers of an SMPP session (SMPP 3.4 section 7.2)."""
+
+    enquire_link_s: Seconds = 30.0
+    enquire_timeout_s: Seconds = 10.0
+    response_timeout_s: Seconds = 30.0
+    session_init_s: Seconds = 10.0
+    window: int = Field(default=100, ge=1, le=10_000)
+    default_alphabet: AlphabetName = "gsm"  # what data_coding 0 means on this link
+
+
+class Smsc(Timers):
+    """`[[smsc]]`: an SMSC we bind to, or, with `bind = "outbind"`, that calls us at `host`:`port`."""
+
+    name: Name
+    host: Host = "127.0.0.1"
+    port: Port = 2775
+    system_id: SystemId
+    password: Password = ""
+    password_file: ConfigPath | None = None
+    system_type: SystemType = ""
+    bind: Literal["transceiver", "transmitter+receiver", "outbind"] = "transceiver"
+    binds: int = Field(default=1, ge=1, le=200)
+    carrier: Name
+    reconnect_max_s: Seconds = 60.0
+    rate_per_s: float = Field(
+        default=0.0, ge=0, le=1e6, allow_inf_nan=False
+    )  # PDUs; 0: as fast as the window lets us
+    tls: ClientTls | None = None
+
+
+class Client(Section):
+    """One of a listener's `clients`: a peer that may bind to us."""
+
+    system_id: SystemId
+    password: Password = ""
+    password_file: ConfigPath | None = None
+    carrier: Name
+    allow: Annotated[tuple[Network, ...], BeforeValidator(_tuple)] = ()  # nobody is kept out when empty
+
+
+class Listen(Timers):
+    """`[[listen]]`: a port where peers bind to us."""
+
+    host: Host = "127.0.0.1"
+    port: ListenPort = 2776
+    clients: Annotated[tuple[Client, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    tls: ServerTls | None = None
+
+
+class CarrierSettings(Section):
+    """A carrier's file, `carriers/NAME.toml`, after the overrides of `[carrier.NAME]`."""
+
+    numbers: Annotated[tuple[ShortCode, ...], BeforeValidator(_tuple)] = ()
+    dialog: Literal["prompt-for-id", "id-inline", "id-inline-then-confirm", "none"]
+    window_days: int = Field(default=14, ge=1, le=30)
+    through: Literal["yesterday", "now"] = "yesterday"
+    stay_hours: float = Field(default=4.0, gt=0, le=24, allow_inf_nan=False)
+    stay_rule: Literal["continuous", "daily-span"] = "continuous"
+    queries_per_day: int = Field(default=10, ge=0, le=100_000)
+    prompt_valid_s: int = Field(default=600, ge=10, le=86_400)
+    signature: str = Field(default="", max_length=20)
+    signature_en: str = Field(default="", max_length=20)
+    languages: Annotated[tuple[Literal["zh", "en"], ...], BeforeValidator(_tuple), Field(min_length=1)] = (
+        "zh",
+        "en",
+    )
+    timezone: TimeZone = "Asia/Shanghai"
+    tries_per_day: int = Field(default=3, ge=1, le=100)
+    tries_per_30_days: int = Field(default=10, ge=1, le=1000)
+    help_interval_s: int = Field(default=60, ge=0, le=86_400)
+    loop_answers: int = Field(default=30, ge=1, le=100_000)
+    loop_window_s: int = Field(default=600, ge=1, le=86_400)
+
+
+class Settings(Section):
+    """The whole file."""
+
+    default_country: Country = "CN"
+    redis: Redis = Redis()
+    keys: Keys
+    data: Data
+    store: StoreSettings = StoreSettings()
+    park: Park = Park()
+    dedup: Dedup = Dedup()
+    http: Http = Http()
+    drain: Drain = Drain()
+    audit: Audit = Audit()
+    smsc: Annotated[tuple[Smsc, ...], BeforeValidator(_tuple)] = ()
+    listen: Annotated[tuple[Listen, ...], BeforeValidator(_tuple)] = ()
+    carrier: dict[str, dict[str, Any]] = Field(default_factory=dict)  # checked with the carriers' own files
+
+
+TABLES: dict[str, type[Section]] = {
+    "": Settings,
+    "redis": Redis,
+    "keys": Keys,
+    "data": Data,
+    "store": StoreSettings,
+    "park": Park,
+    "dedup": Dedup,
+    "http": Http,
+    "drain": Drain,
+    "audit": Audit,
+    "smsc": Smsc,
+    "smsc.tls": ClientTls,
+    "listen": Listen,
+    "listen.tls": ServerTls,
+    "listen.clients": Client,
+    "carrier.NAME": CarrierSettings,
+}
+"""Every table by its path in the file."""
