@@ -5,7 +5,8 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The locks are complete, so nothing is left to resolve; byte code is made when it is first needed.
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-deps --no-compile
 NPM_PEER := tests/foreign/npm
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 PYTEST_ARGS ?=
@@ -46,12 +47,12 @@ clean: ## remove what was built, the demo's data and .venv
 .venv/.runtime: requirements.lock requirements-build.lock pyproject.toml scripts/venv
 	@echo "Setting up .venv (the first time takes a minute)"
 	@scripts/venv
-	@$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
-	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.lock
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 $(NPM_PEER)/node_modules/.package-lock.json: $(NPM_PEER)/package-lock.json
