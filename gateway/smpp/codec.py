@@ -1,0 +1,217 @@
+"""Bytes of one PDU to a `Pdu` and back: strict, bounded, no I/O.
+
+`decode` either returns a PDU whose every octet was accounted for, or raises `PduError` with the status to
+answer; nothing else escapes it, whatever the bytes. submit_sm and deliver_sm are decoded and encoded by
+flat functions because they are the traffic; the rest goes through the layouts of `fields`. Optional
+parameters are kept as (tag, octets), known or not. Called by `session`; `framing` cuts the stream into the
+frames given here.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - struct names its exception in lower case
+from typing import Any, TypeVar
+
+from gateway.smpp import pdu as p
+from gateway.smpp.constants import HEADER_LENGTH, MAX_SHORT_MESSAGE, RESPONSE_BIT, CommandStatus, Tlv
+from gateway.smpp.errors import PduError, Unencodable
+from gateway.smpp.fields import LAYOUTS, Defect, read_c_octets, read_tlvs, write_c_octets, write_tlvs
+
+HEADER = Struct(">4I")  # command_length, command_id, command_status, sequence_number (3.4, 3.2)
+# esm_class, protocol_id, priority_flag, [schedule_delivery_time, validity_period when both are empty],
+# registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id, sm_length (4.4.1)
+_FIXED = Struct(">10B")
+_FIVE = Struct(">5B")  # the last five of them
+_AnySm = TypeVar("_AnySm", p.SubmitSm, p.DeliverSm)
+_MESSAGE_PAYLOAD = int(Tlv.MESSAGE_PAYLOAD)
+
+
+def decode(frame: bytes | memoryview) -> p.Pdu:
+    """The PDU in `frame`, which is exactly one PDU of command_length octets, header included.
+
+    Raises `PduError`: ESME_RINVCMDID for an unknown command, the field's own status for a bad field.
+    Tolerated: up to 3 NULs of padding at the end, and a response without its body.
+    """
+    frame = bytes(frame)
+    try:
+        command_length, command_id, command_status, sequence_number = HEADER.unpack_from(frame)
+    except StructError:
+        raise PduError(CommandStatus.ESME_RINVCMDLEN, 0, 0, "shorter than a header", fatal=True) from None
+    if command_length != len(frame):
+        why = "command_length is not the length"
+        raise PduError(CommandStatus.ESME_RINVCMDLEN, command_id, sequence_number, why, fatal=True)
+    known = _DECODERS.get(command_id)
+    if known is None:
+        why = f"command 0x{command_id:08X}"
+        raise PduError(CommandStatus.ESME_RINVCMDID, command_id, sequence_number, why)
+    read, cls = known
+    try:
+        return read(cls, frame, command_status, sequence_number)
+    except Defect as defect:
+        status, why = defect.args
+        raise PduError(status, command_id, sequence_number, why) from None
+
+
+def encode(pdu: p.Pdu) -> bytes:
+    """The octets of `pdu` as it stands, `sequence_number` included; `Unencodable` for what does not fit."""
+    body = _sm_body(pdu) if isinstance(pdu, p.Sm) else _body(pdu)
+    return (
+        HEADER.pack(HEADER_LENGTH + len(body), pdu.command_id, pdu.command_status, pdu.sequence_number) + body
+    )
+
+
+# -- the traffic: submit_sm and deliver_sm, field by field in one function each
+
+
+def _decode_sm(cls: type[_AnySm], frame: bytes, command_status: int, sequence_number: int) -> _AnySm:
+    # service_type, then the two addresses: the NUL that ends each gives the place of the next. ton and npi
+    # are never read past the end, because the NUL behind them has been found; find() is bounded by the
+    # field's size.
+    find = frame.find
+    service_end = find(0, 16, 22)
+    if service_end < 0:
+        raise Defect(CommandStatus.ESME_RINVSERTYP, "service_type without NUL")
+    source_at = service_end + 3
+    source_end = find(0, source_at, source_at + 21)
+    if source_end < 0:
+        raise Defect(CommandStatus.ESME_RINVSRCADR, "source_addr without NUL")
+    destination_at = source_end + 3
+    destination_end = find(0, destination_at, destination_at + 21)
+    if destination_end < 0:
+        raise Defect(CommandStatus.ESME_RINVDSTADR, "destination_addr without NUL")
+    try:
+        (
+            esm_class,
+            protocol_id,
+            priority,
+            schedule,
+            validity,
+            registered,
+            replace,
+            coding,
+            default_id,
+            sm_length,
+        ) = _FIXED.unpack_from(frame, destination_end + 1)
+        if schedule or validity:  # rare: then the five octets stand behind the two strings
+            schedule_time, at = read_c_octets(frame, destination_end + 4, 17, CommandStatus.ESME_RINVSCHED)
+            validity_period, at = read_c_octets(frame, at, 17, CommandStatus.ESME_RINVEXPIRY)
+            registered, replace, coding, default_id, sm_length = _FIVE.unpack_from(frame, at)
+            at += 5
+        else:
+            schedule_time = validity_period = ""
+            at = destination_end + 11
+    except StructError:
+        raise Defect(CommandStatus.ESME_RINVCMDLEN, "the PDU ends before its mandatory fields do") from None
+    end = at + sm_length
+    tlvs: p.Tlvs = ()
+    padding = 0
+    if end != len(frame):
+        if end > len(frame):
+            raise Defect(CommandStatus.ESME_RINVMSGLEN, "sm_length runs past the end of the PDU")
+        tlvs, tlvs_end = read_tlvs(frame, end)
+        if tlvs_end != len(frame):
+            padding = _padding(frame, tlvs_end)
+        if sm_length and tlvs and any(tag == _MESSAGE_PAYLOAD for tag, _ in tlvs):
+            raise Defect(CommandStatus.ESME_ROPTPARNOTALLWD, "short_message and message_payload")
+    return cls(
+        frame[16:service_end].decode("latin-1") if service_end > 16 else "",
+        p.Address(
+            frame[service_end + 1], frame[service_end + 2], frame[source_at:source_end].decode("latin-1")
+        ),
+        p.Address(
+            frame[source_end + 1],
+            frame[source_end + 2],
+            frame[destination_at:destination_end].decode("latin-1"),
+        ),
+        esm_class,
+        protocol_id,
+        priority,
+        schedule_time,
+        validity_period,
+        registered,
+        replace,
+        coding,
+        default_id,
+        frame[at:end],
+        tlvs=tlvs,
+        command_status=command_status,
+        sequence_number=sequence_number,
+        padding=padding,
+    )
+
+
+def _sm_body(sm: p.Sm) -> bytes:
+    source_ton, source_npi, source_digits = sm.source
+    destination_ton, destination_npi, destination_digits = sm.destination
+    text = sm.short_message
+    if len(text) > MAX_SHORT_MESSAGE:
+        raise Unencodable(f"a short_message of {len(text)} octets; at most {MAX_SHORT_MESSAGE}")
+    try:
+        body = b"%b%c%c%b%c%c%b%c%c%c%b%b%c%c%c%c%c%b" % (
+            write_c_octets(sm.service_type, 6),
+            source_ton,
+            source_npi,
+            write_c_octets(source_digits, 21),
+            destination_ton,
+            destination_npi,
+            write_c_octets(destination_digits, 21),
+            sm.esm_class,
+            sm.protocol_id,
+            sm.priority_flag,
+            write_c_octets(sm.schedule_delivery_time, 17),
+            write_c_octets(sm.validity_period, 17),
+            sm.registered_delivery,
+            sm.replace_if_present_flag,
+            sm.data_coding,
+            sm.sm_default_msg_id,
+            len(text),
+            text,
+        )
+    except OverflowError:
+        raise Unencodable("a number that is not an octet") from None
+    if not sm.tlvs:
+        return body
+    if text and sm.tlv(_MESSAGE_PAYLOAD) is not None:
+        raise Unencodable("short_message and message_payload")
+    return body + write_tlvs(sm.tlvs)
+
+
+# -- everything else, by its layout
+
+
+def _decode_by_layout(cls: type[p.Pdu], frame: bytes, command_status: int, sequence_number: int) -> p.Pdu:
+    pdu = cls(command_status=command_status, sequence_number=sequence_number)
+    offset = HEADER_LENGTH
+    end = len(frame)
+    if offset == end and cls.command_id & RESPONSE_BIT:
+        return pdu  # 4.4.2 and others: no body when the status is not zero; some peers send none at all
+    for name, read, _ in LAYOUTS[cls]:
+        value, offset = read(frame, offset)
+        setattr(pdu, name, value)
+    if offset != end:
+        pdu.padding = _padding(frame, offset)
+    return pdu
+
+
+def _body(pdu: p.Pdu) -> bytes:
+    if pdu.command_status and isinstance(pdu, (p.BindResp, p.SubmitSmResp)):
+        return b""  # 4.1.2, 4.4.2: no body when the request was refused
+    return b"".join([write(getattr(pdu, name)) for name, _, write in LAYOUTS[type(pdu)]])
+
+
+def _padding(frame: bytes, offset: int) -> int:
+    """How many NULs stand behind the last field; more than 3, or anything else than NULs, is a defect."""
+    left = frame[offset:]
+    if len(left) > 3:
+        raise Defect(CommandStatus.ESME_RINVCMDLEN, f"{len(left)} octets behind the last field")
+    if left.strip(b"\0"):
+        raise Defect(CommandStatus.ESME_RINVOPTPARSTREAM, "a cut-off TLV at the end of the PDU")
+    return len(left)
+
+
+# command_id -> the function and the class it is to fill
+_DECODERS: dict[int, tuple[Callable[[Any, bytes, int, int], p.Pdu], type[p.Pdu]]] = {
+    **{int(cls.command_id): (_decode_by_layout, cls) for cls in LAYOUTS},
+    int(p.SubmitSm.command_id): (_decode_sm, p.SubmitSm),
+    int(p.DeliverSm.command_id): (_decode_sm, p.DeliverSm),
+}

@@ -1,0 +1,54 @@
+"""The byte stream cut into PDUs: bounded memory, time linear in the bytes, whatever the size of the segments.
+
+Invariant: what is held is the beginning of one PDU whose command_length is acceptable, so never more than the
+limit; nothing is allocated for a length that is only announced. Used by `session`.
+"""
+
+from collections.abc import Iterator
+
+from gateway.smpp.constants import HEADER_LENGTH, MAX_COMMAND_LENGTH, CommandStatus
+from gateway.smpp.errors import FramingError
+
+_LENGTH_OCTETS = 4  # command_length, the first field of the header
+
+
+class Framer:
+    """One for a connection."""
+
+    __slots__ = ("_held", "_max_length", "_needed")
+
+    def __init__(self, max_length: int = MAX_COMMAND_LENGTH) -> None:
+        self._max_length = max_length
+        self._held = bytearray()
+        self._needed = _LENGTH_OCTETS  # octets without which nothing can be done
+
+    @property
+    def held(self) -> int:
+        """Octets of an unfinished PDU."""
+        return len(self._held)
+
+    def frames(self, data: bytes) -> Iterator[bytes]:
+        """Take `data` and yield every PDU that it completes; to be iterated to its end.
+
+        Raises `FramingError` where a command_length is below 16 or above the limit, after all PDUs before
+        it; the stream cannot be read any further then. The error's sequence_number is 0: no header was
+        found (3.4, 4.3).
+        """
+        if self._held:
+            self._held += data
+            if len(self._held) < self._needed:
+                return
+            data = bytes(self._held)
+        offset, end = 0, len(data)
+        self._needed = _LENGTH_OCTETS
+        while end - offset >= _LENGTH_OCTETS:
+            command_length = int.from_bytes(data[offset : offset + _LENGTH_OCTETS], "big")
+            if not HEADER_LENGTH <= command_length <= self._max_length:
+                why = f"command_length {command_length}"
+                raise FramingError(CommandStatus.ESME_RINVCMDLEN, 0, 0, why)
+            if end - offset < command_length:
+                self._needed = command_length
+                break
+            yield data[offset : offset + command_length]
+            offset += command_length
+        self._held = bytearray(data[offset:])
