@@ -1,7 +1,8 @@
 """Every error that leaves the location store.
 
-Invariant: the message is one line fit for an operator: what is wrong, the value, how to mend it; never a full
-number and never a place. The command line prints it as it is; the gateway maps the class to a status for the SMSC.
+Invariant: the message is one line fit for an operator: what is wrong, the value, how to mend it; never a
+full number and never a place. The command line prints it as it is; the gateway maps the class to a status
+for the SMSC.
 """
 
 
@@ -9,13 +10,15 @@ class StoreError(Exception):
     """Base of the package's errors."""
 
 
-class BadInput(StoreError):
+class BadInput(StoreError):  # noqa: N818 -- named for what happened
     """What the caller gave cannot be used; trying again changes nothing."""
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(StoreError):  # noqa: N818 -- named for what happened
     """Redis is away, too slow or loading: temporary, the same call may succeed later."""
 
 
-class StoreRefused(StoreError):
-    """The store or its keys are there but must not be used: wrong password, too old, wrong layout, key file unsafe."""
+class StoreRefused(StoreError):  # noqa: N818 -- named for what happened
+    """The store or its keys are there but must not be used: wrong password, too old, wrong layout, key file
+    unsafe.
+    """

@@ -1,8 +1,8 @@
 """Phone numbers in all the shapes people and files write them -> E.164 digits.
 
-Invariant: what comes out is digits only, country code first, and a possible number; equal numbers come out equal.
-Called at every door: command line, ingest, imports, and the gateway for source addresses.
-Source: ITU-T E.164; Google's libphonenumber (phonenumbers) for the national plans.
+Invariant: what comes out is digits only, country code first, and a possible number; equal numbers come out
+equal. Called at every door: command line, ingest, imports, and the gateway for source addresses. Source:
+ITU-T E.164; Google's libphonenumber (phonenumbers) for the national plans.
 """
 
 import re
@@ -17,7 +17,8 @@ from location_store.errors import BadInput
 
 MAINLAND_E164 = re.compile(r"861[3-9][0-9]{9}")
 MAINLAND_NATIONAL = re.compile(r"1[3-9][0-9]{9}")
-# libphonenumber holds any 7 to 12 digits possible in China (desk lines have such lengths); a mobile number has 11.
+# libphonenumber holds any 7 to 12 digits possible in China (desk lines have such lengths); a mobile number
+# has 11.
 _MAINLAND_WRONG_LENGTH = re.compile(r"861[3-9](?![0-9]{9}$)")
 
 _SEPARATORS = re.compile(r"[\s.()/\u2010-\u2015\u2212-]")
@@ -31,7 +32,8 @@ class BadMsisdn(BadInput):
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(
-            f"{_shown(text)!r} is not a possible phone number: write it as +8613800000000 or as a national number"
+            f"{_shown(text)!r} is not a possible phone number:"
+            " write it as +8613800000000 or as a national number"
         )
 
 
@@ -39,9 +41,9 @@ class BadMsisdn(BadInput):
 def normalise(text: str, default_country: str = "CN") -> str:
     """E.164 digits without the plus.
 
-    Accepts +, 00, spaces, dashes, dots, parentheses, full-width forms, invisible marks, and national numbers of
-    default_country (ISO 3166-1 alpha-2). Bare digits are read as a national mobile number where they are a valid
-    one, else as E.164. The number need be possible, not allocated. Raises BadMsisdn.
+    Accepts +, 00, spaces, dashes, dots, parentheses, full-width forms, invisible marks, and national numbers
+    of default_country (ISO 3166-1 alpha-2). Bare digits are read as a national mobile number where they are
+    a valid one, else as E.164. The number need be possible, not allocated. Raises BadMsisdn.
     """
     dialled = _DIALLED.fullmatch(_plain(text))
     if dialled is None:
@@ -62,7 +64,8 @@ def normalise(text: str, default_country: str = "CN") -> str:
 def normalise_series(numbers: pl.Series, default_country: str = "CN") -> pl.Series:
     """normalise() over a column of strings or integers; null where impossible.
 
-    Mainland mobiles are recognised as a column; everything else goes through normalise() once for each distinct value.
+    Mainland mobiles are recognised as a column; everything else goes through normalise() once for each
+    distinct value.
     """
     raw = numbers.cast(pl.String).alias("msisdn")
     is_e164, is_national = pl.lit(False), pl.lit(False)
@@ -70,7 +73,11 @@ def normalise_series(numbers: pl.Series, default_country: str = "CN") -> pl.Seri
         is_e164 = pl.col("msisdn").str.contains(f"^{MAINLAND_E164.pattern}$")
         is_national = pl.col("msisdn").str.contains(f"^{MAINLAND_NATIONAL.pattern}$")
     plain = raw.to_frame().select(
-        pl.when(is_e164).then("msisdn").when(is_national).then(pl.lit("86") + pl.col("msisdn")).alias("msisdn")
+        pl.when(is_e164)
+        .then("msisdn")
+        .when(is_national)
+        .then(pl.lit("86") + pl.col("msisdn"))
+        .alias("msisdn")
     )["msisdn"]
     odd = plain.is_null() & raw.is_not_null()
     if not odd.any():

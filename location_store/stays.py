@@ -1,12 +1,13 @@
 """Sightings -> stays -> visited places: what it means to have been somewhere.
 
-Invariant: pure; lists of stays are sorted, do not overlap, and dwell never exceeds length. `fold` is the definition
-that `merge` must equal; `visited` is what an answer and `subscriber show` are made of.
-All times are unix minutes. An instant's stay (one sighting) has length and dwell 0.
+Invariant: pure; lists of stays are sorted, do not overlap, and dwell never exceeds length. `fold` is the
+definition that `merge` must equal; `visited` is what an answer and `subscriber show` are made of. All times
+are unix minutes. An instant's stay (one sighting) has length and dwell 0.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from location_store.window import Window, day_starts
 
 MAX_STEP_MIN = 120  # a silence between two sightings in one place counts as presence for so long at most
 NEW_RECORD_GAP_MIN = 720  # a silence longer than this ends the stay: the phone was off, or away unseen
+END_OF_TIME_MIN = 2**40
 MAX_HALF_GAP_MIN = 30  # of the gap to the neighbouring stay, half is given to each, up to this
 
 StayRule = Literal["continuous", "daily-span"]
@@ -28,7 +30,7 @@ class Point(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """A run of sightings in one place: first and last unix minute, and the minutes of presence between them."""
+    """A run of sightings in one place: first and last unix minute, and the minutes of presence between."""
 
     place: int
     first_min: int
@@ -45,7 +47,9 @@ class StayRules(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """A visited place: first and last minute of all its stays in the window; longest_min is the figure the rule compared."""
+    """A visited place: first and last minute of all its stays in the window; longest_min is the figure the
+    rule compared.
+    """
 
     place: int
     first_min: int
@@ -61,10 +65,11 @@ class Visits(NamedTuple):
 
 
 def fold(points: Iterable[Point], settled: Sequence[Stay] = ()) -> list[Stay]:
-    """Sightings in any order, with duplicates, -> stays; `settled` are stays that ended before the first of them.
+    """Sightings in any order, with duplicates, -> stays; `settled` are stays that ended before the first of
+    them.
 
-    Between consecutive sightings in one place dwell grows by min(gap, 2 h); a gap over 12 h starts a new stay.
-    Within one minute the order is that of the places' ids.
+    Between consecutive sightings in one place dwell grows by min(gap, 2 h); a gap over 12 h starts a new
+    stay. Within one minute the order is that of the places' ids.
     """
     stays = list(settled)
     for minute, place in sorted(set(points)):
@@ -81,9 +86,10 @@ def fold(points: Iterable[Point], settled: Sequence[Stay] = ()) -> list[Stay]:
 def absorb_drift(stays: Iterable[Stay], neighbours: Neighbours, stay_hours: float = 4.0) -> list[Stay]:
     """Border drift taken out: the phone stayed in A and camped on a cell of the neighbour B for a while.
 
-    A, B, A' in a row become one stay A when A and B are neighbours, A was stayed in for at least N = stay_hours and
-    longer than B, B for less than N, and A was left at most 3 N before the return. Its dwell takes in both gaps (2 h each at
-    most) and B's. Left to right; what was joined may join again, so many flips collapse. The limits were tuned at N = 4.
+    A, B, A' in a row become one stay A when A and B are neighbours, A was stayed in for at least N =
+    stay_hours and longer than B, B for less than N, and A was left at most 3 N before the return. Its dwell
+    takes in both gaps (2 h each at most) and B's. Left to right; what was joined may join again, so many
+    flips collapse. The limits were tuned at N = 4.
     """
     long_min, away_min = 60 * stay_hours, 180 * stay_hours
     out: list[Stay] = []
@@ -105,38 +111,29 @@ def absorb_drift(stays: Iterable[Stay], neighbours: Neighbours, stay_hours: floa
 
 
 def _joined(home: Stay, away: Stay, back: Stay) -> Stay:
-    gaps = min(away.first_min - home.last_min, MAX_STEP_MIN) + min(back.first_min - away.last_min, MAX_STEP_MIN)
+    leaving, returning = away.first_min - home.last_min, back.first_min - away.last_min
+    gaps = min(leaving, MAX_STEP_MIN) + min(returning, MAX_STEP_MIN)
     dwell = home.dwell_min + away.dwell_min + back.dwell_min + gaps
     return Stay(home.place, home.first_min, back.last_min, dwell)
 
 
-def clip(stays: Iterable[Stay], start_min: int | None, end_min: int | None) -> list[Stay]:
-    """The parts inside [start_min, end_min); None leaves that side open.
+def clip(stays: Iterable[Stay], start_min: int = 0, end_min: int = END_OF_TIME_MIN) -> list[Stay]:
+    """The parts inside [start_min, end_min).
 
-    The dwell of a part is in proportion to its length: exact for a stay without long silences. A stay cut at the end has
-    last_min = end_min, so that it keeps its full length up to midnight.
+    The dwell of a part is in proportion to its length: exact for a stay without long silences. A stay cut at
+    the end has last_min = end_min, so that it keeps its full length up to midnight.
     """
     out = []
-    for stay in stays:
-        place, first, last, dwell = stay
-        if start_min is not None and first < start_min:
-            if last < start_min:
-                continue
-            first = start_min
-        if end_min is not None and last > end_min:
-            if first >= end_min:
-                continue
-            last = end_min
-        elif end_min is not None and first >= end_min:
+    for place, first, last, dwell in stays:
+        if last < start_min or first >= end_min:
             continue
-        length = stay.last_min - stay.first_min
-        if last - first < length:
-            dwell = round(dwell * (last - first) / length)
-        out.append(Stay(place, first, last, dwell))
+        begin, end = max(first, start_min), min(last, end_min)
+        part = dwell if end - begin == last - first else round(dwell * (end - begin) / (last - first))
+        out.append(Stay(place, begin, end, part))
     return out
 
 
-def visited(
+def visited(  # noqa: PLR0917 -- what is known, the rules, the window
     stays: Iterable[Stay],
     rules: StayRules,
     neighbours: Neighbours,
@@ -146,14 +143,15 @@ def visited(
 ) -> Visits:
     """Which places were visited in the window, under the carrier's rules.
 
-    In this order: (1) what lies before the window or before since_min does not exist, so it cannot vouch for anything;
-    (2) drift is absorbed, with all that is known after the window's end; (3) the end is cut; (4) the rule decides.
+    In this order: (1) what lies before the window or before since_min does not exist, so it cannot vouch for
+    anything; (2) drift is absorbed, with all that is known after the window's end; (3) the end is cut; (4)
+    the rule decides.
     """
     start = window.start_min if since_min is None else max(window.start_min, since_min)
-    inside = clip(stays, start, None)
+    inside = clip(stays, start_min=start)
     if rules.drift:
         inside = absorb_drift(inside, neighbours, rules.stay_hours)
-    inside = clip(inside, None, window.end_min)
+    inside = clip(inside, end_min=window.end_min)
     figure = _continuous if rules.stay_rule == "continuous" else _daily_span
     longest = figure(inside, tz)
     first: dict[int, int] = {}
@@ -168,12 +166,13 @@ def visited(
 
 
 def _continuous(stays: Sequence[Stay], _tz: ZoneInfo) -> dict[int, int]:
-    """Per place its longest single stay with half of each adjoining gap up to 30 min; never a sum over the window.
+    """Per place its longest single stay with half of each adjoining gap up to 30 min; never a sum over the
+    window.
 
     A gap lies between two stays of the list: a stay at the edge of the window gets none on that side.
     """
     longest: dict[int, int] = {}
-    gaps = [after.first_min - before.last_min for before, after in zip(stays, stays[1:], strict=False)]
+    gaps = [after.first_min - before.last_min for before, after in pairwise(stays)]
     for stay, before, after in zip(stays, [0, *gaps], [*gaps, 0], strict=True):
         halves = (min(before, 2 * MAX_HALF_GAP_MIN) + min(after, 2 * MAX_HALF_GAP_MIN)) // 2
         longest[stay.place] = max(longest.get(stay.place, 0), stay.dwell_min + halves)
@@ -181,7 +180,9 @@ def _continuous(stays: Sequence[Stay], _tz: ZoneInfo) -> dict[int, int]:
 
 
 def _daily_span(stays: Sequence[Stay], tz: ZoneInfo) -> dict[int, int]:
-    """Per place the longest span of one local calendar day, from its first to its last minute there, whatever lies between."""
+    """Per place the longest span of one local calendar day, from its first to its last minute there,
+    whatever lies between.
+    """
     if not stays:
         return {}
     days = day_starts(Window(stays[0].first_min, stays[-1].last_min + 1), tz)

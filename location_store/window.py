@@ -1,7 +1,7 @@
 """The window of an answer: whole calendar days in the carrier's time zone.
 
-Invariant: pure; the clock is an argument. Called by whoever answers or shows a history, and by ingest, which keeps
-nothing older than the longest window.
+Invariant: pure; the clock is an argument. Called by whoever answers or shows a history, and by ingest, which
+keeps nothing older than the longest window.
 """
 
 import datetime as dt
@@ -40,7 +40,9 @@ def midnight_min(day: dt.date, tz: ZoneInfo) -> int:
 
 
 def day_starts(span: Window, tz: ZoneInfo) -> list[int]:
-    """The unix minutes at which the local days that touch the span begin, ascending; the first may lie before the span."""
+    """The unix minutes at which the local days that touch the span begin, ascending; the first may lie
+    before the span.
+    """
     if span.start_min >= span.end_min:
         return []
     day = dt.datetime.fromtimestamp(span.start_min * 60, tz).date()

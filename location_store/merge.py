@@ -1,0 +1,240 @@
+"""The columnar merge: a batch of sightings into the packed histories of many subscribers. The heart of
+ingest.
+
+Theory of operation. A history is a fold over sightings in the order of time, but they arrive late, doubled
+and out of order. So the sightings of the last `lateness` before a subscriber's newest one are kept as they
+are (the tail), and only what is older is folded into stays for good (settled). A sighting within the tail's
+reach is put where it belongs; one that is later than that is counted and left out. What is late depends on
+the order of arrival alone, so the result is the same however the input is cut into batches, and merging
+something again changes nothing.
+
+Invariant: all_stays(unpack(merged)) equals stays.fold over all sightings that were in time (property-tested
+against a reference that keeps every sighting), as long as no record is over its limits: 255 stays, 1024
+points in the tail, 45 days. Called by ingest. Work is columnar over the batch; per changed subscriber only
+the slicing of its bytes.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from location_store.columns import Ints, Points, Stays, pack_columns, unpack_columns
+from location_store.record import EPOCH_MIN, MAX_MIN, MAX_STAYS
+from location_store.stays import MAX_STEP_MIN, NEW_RECORD_GAP_MIN, Neighbours, Stay, absorb_drift
+
+LATENESS_MIN = 120
+MAX_TAIL_POINTS = (
+    1024  # more within the lateness is a test number or a shared one; its effective lateness shrinks
+)
+_MAX_OWNERS = 2**23  # owner, minute u24 and place u16 in one int64
+
+
+class MergeResult(NamedTuple):
+    """blobs: a new record for each state that changed, None for the others; late, old: sightings left out."""
+
+    blobs: list[bytes | None]
+    late: int
+    old: int
+
+
+class _Horizons(NamedTuple):
+    """Of every owner, -1 where there is none."""
+
+    newest: Ints  # minute of the newest sighting
+    settled: Ints  # last minute of the settled stays: nothing at or before it can be put in any more
+
+
+def merge(
+    states: Sequence[bytes | None],
+    owner: npt.ArrayLike,
+    minute: npt.ArrayLike,
+    place: npt.ArrayLike,
+    *,
+    lateness_min: int = LATENESS_MIN,
+    cutoff_min: int = EPOCH_MIN,
+    neighbours: Neighbours | None = None,
+) -> MergeResult:
+    """Merge sightings into the records of subscribers.
+
+    states[i]: record of subscriber i as stored, None for none. owner, minute (unix), place: equally long
+    integer columns, a row a sighting, in the order of arrival; owner indexes states. late: a row more than
+    lateness_min behind the newest row of its subscriber that arrived before it. old: before cutoff_min;
+    stays that ended before it are dropped from every record that is written. neighbours: lets drift be
+    absorbed before stays must be dropped in a record that is over its limit. Raises RecordError for a
+    damaged state, ValueError for columns that do not fit.
+    """
+    sightings = _sightings(len(states), owner, minute, place)
+    cutoff = max(cutoff_min - EPOCH_MIN, 0)
+    stays, tails = unpack_columns(states)
+    horizons = _horizons(len(states), stays, tails)
+    in_time, late, old = _in_time(sightings, horizons, lateness_min, cutoff)
+    merged: list[bytes | None] = [None] * len(states)
+
+    points = _union(tails, in_time)
+    grown = np.bincount(points.owner, minlength=len(states)) > np.bincount(tails.owner, minlength=len(states))
+    changed = np.flatnonzero(grown)
+    if not changed.size:
+        return MergeResult(merged, late, old)
+
+    index = np.cumsum(grown) - 1  # from here on owners are counted among the changed ones
+    stays = _of(stays, grown, index)
+    points = Points(*(column[grown[points.owner]] for column in points))
+    points = points._replace(owner=index[points.owner])
+    settling, tails = _split(points, lateness_min)
+    stays = _trim(_settle(stays, settling), cutoff)
+    stays = _limit(stays, neighbours)
+    counts = [(state[0] + 1 if (state := states[i]) else 1) for i in changed.tolist()]
+    blobs = pack_columns(stays, tails, np.array(counts, np.int64) & 0xFF)
+    for i, blob in zip(changed.tolist(), blobs, strict=True):
+        merged[i] = blob
+    return MergeResult(merged, late, old)
+
+
+def _sightings(histories: int, owner: npt.ArrayLike, minute: npt.ArrayLike, place: npt.ArrayLike) -> Points:
+    rows = Points(
+        *(np.asarray(column).astype(np.int64, casting="same_kind") for column in (owner, minute, place))
+    )
+    if not rows.owner.shape == rows.minute.shape == rows.place.shape or rows.owner.ndim != 1:
+        raise ValueError("owner, minute and place must be columns of one length")
+    rows = rows._replace(minute=rows.minute - EPOCH_MIN)
+    if histories > _MAX_OWNERS:
+        raise ValueError(f"{histories} states in one merge, at most {_MAX_OWNERS}")
+    if rows.owner.size == 0:
+        return rows
+    if rows.owner.min() < 0 or rows.owner.max() >= histories:
+        raise ValueError("owner must be an index into states")
+    if rows.place.min() < 0 or rows.place.max() > 0xFFFF or rows.minute.max() > MAX_MIN:
+        raise ValueError("a place is an id of 16 bits, a minute lies before 2047")
+    return rows
+
+
+def _horizons(histories: int, stays: Stays, tails: Points) -> _Horizons:
+    newest = np.full(histories, -1, np.int64)
+    settled = np.full(histories, -1, np.int64)
+    # rows are in order of time, and of repeated indices the last assignment stays
+    newest[tails.owner] = tails.minute
+    settled[stays.owner] = stays.last
+    return _Horizons(newest, settled)
+
+
+def _in_time(rows: Points, horizons: _Horizons, lateness: int, cutoff: int) -> tuple[Points, int, int]:
+    """The rows that may still be put in, how many came too late, and how many are before the cutoff."""
+    young = rows.minute >= cutoff
+    old = int(rows.owner.size - np.count_nonzero(young))
+    order = np.argsort(rows.owner[young], kind="stable")
+    rows = Points(*(column[young][order] for column in rows))
+    seen = np.maximum(rows.minute, horizons.newest[rows.owner])
+    # A running maximum for each owner: owners ascend, so a greater owner outdoes every minute of those
+    # before it.
+    seen = np.maximum.accumulate(rows.owner << 24 | seen) & MAX_MIN
+    reached = np.maximum(seen - lateness, horizons.settled[rows.owner] + 1)
+    timely = rows.minute >= reached
+    late = int(rows.owner.size - np.count_nonzero(timely))
+    return Points(*(column[timely] for column in rows)), late, old
+
+
+def _union(tails: Points, rows: Points) -> Points:
+    """Both together, by owner, minute and place, without duplicates."""
+    keys = [points.owner << 40 | points.minute << 16 | points.place for points in (tails, rows)]
+    key = np.sort(np.concatenate(keys))
+    key = key[np.append(True, key[1:] != key[:-1])[: key.size]]  # np.unique hashes, several times slower here
+    return Points(key >> 40, key >> 16 & MAX_MIN, key & 0xFFFF)
+
+
+def _of(stays: Stays, chosen: npt.NDArray[np.bool_], index: Ints) -> Stays:
+    stays = stays.where(chosen[stays.owner])
+    return stays._replace(owner=index[stays.owner])
+
+
+def _split(points: Points, lateness: int) -> tuple[Points, Points]:
+    """What is to be settled, and what remains in the tail. Every owner 0, 1, ... has a point; the newest
+    stays in the tail.
+    """
+    count = np.bincount(points.owner)
+    end = np.cumsum(count)
+    newest = points.minute[end - 1]
+    reached = newest - lateness
+    crowded = np.flatnonzero(count > MAX_TAIL_POINTS)
+    surplus = points.minute[end[crowded] - 1 - MAX_TAIL_POINTS]
+    reached[crowded] = np.clip(surplus + 1, reached[crowded], newest[crowded])
+    settles = points.minute < reached[points.owner]
+    return Points(*(column[settles] for column in points)), Points(*(column[~settles] for column in points))
+
+
+def _settle(stays: Stays, points: Points) -> Stays:
+    """stays.fold as columns: the last stay of each owner goes on with his points.
+
+    It is put before them as a first row with its own first minute and dwell; every row then begins a stay or
+    adds to it.
+    """
+    is_last = np.append(stays.owner[1:] != stays.owner[:-1], True)[: stays.owner.size]
+    done, seed = stays.where(~is_last), stays.where(is_last)
+    zeros = np.zeros_like(points.minute)
+    rows = _by_owner(seed, Stays(points.owner, points.place, points.minute, points.minute, zeros))
+    if not rows.owner.size:
+        return rows
+    gap = rows.first[1:] - rows.last[:-1]
+    same = (
+        (rows.owner[1:] == rows.owner[:-1])
+        & (rows.place[1:] == rows.place[:-1])
+        & (gap <= NEW_RECORD_GAP_MIN)
+    )
+    begins = np.append(True, ~same)
+    starts = np.flatnonzero(begins)
+    gain = np.append(0, np.where(same, np.minimum(gap, MAX_STEP_MIN), 0))
+    ends = np.append(starts[1:], rows.owner.size) - 1
+    runs = Stays(
+        rows.owner[starts],
+        rows.place[starts],
+        rows.first[starts],
+        rows.last[ends],
+        np.add.reduceat(gain + rows.dwell, starts),
+    )
+    return _by_owner(done, runs)
+
+
+def _by_owner(before: Stays, after: Stays) -> Stays:
+    """Rows of both, by owner, those of `before` first."""
+    owner = np.concatenate([before.owner, after.owner])
+    order = np.argsort(owner, kind="stable")
+    return Stays(*(np.concatenate(pair)[order] for pair in zip(before, after, strict=True)))
+
+
+def _trim(stays: Stays, cutoff: int) -> Stays:
+    """Without stays that ended before the cutoff, save a last one that a sighting after the cutoff may still
+    prolong.
+    """
+    is_last = np.append(stays.owner[1:] != stays.owner[:-1], True)[: stays.owner.size]
+    return stays.where(stays.last >= np.where(is_last, cutoff - NEW_RECORD_GAP_MIN, cutoff))
+
+
+def _limit(stays: Stays, neighbours: Neighbours | None) -> Stays:
+    """At most MAX_STAYS for each owner: drift is absorbed, then the shortest stays go, the oldest first; the
+    last remains.
+    """
+    crowded = np.flatnonzero(np.bincount(stays.owner) > MAX_STAYS)
+    if not crowded.size:
+        return stays
+    is_crowded = np.isin(stays.owner, crowded)
+    rest = stays.where(~is_crowded)
+    for owner in crowded.tolist():
+        mine = stays.where(stays.owner == owner)
+        kept = _fewer(
+            [Stay(*row) for row in zip(*(column.tolist() for column in mine[1:]), strict=True)], neighbours
+        )
+        columns = np.array(kept, np.int64).T
+        rest = _by_owner(rest, Stays(np.full(len(kept), owner, np.int64), *columns))
+    return rest
+
+
+def _fewer(stays: list[Stay], neighbours: Neighbours | None) -> list[Stay]:
+    if neighbours is not None:
+        stays = absorb_drift(stays, neighbours)
+    surplus = len(stays) - MAX_STAYS
+    if surplus <= 0:
+        return stays
+    shortest = sorted(range(len(stays) - 1), key=lambda i: stays[i].dwell_min)[:surplus]
+    dropped = set(shortest)
+    return [stay for i, stay in enumerate(stays) if i not in dropped]
