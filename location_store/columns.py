@@ -1,209 +1,307 @@
-"""Many packed histories <-> numpy columns, in a few passes over all their bytes.
+"""The columnar reader of every import: CSV (plain, gzip, zstd, standard input) and Parquet, block by block.
 
-Invariant: byte for byte the format of `record`, which states it and is the reference in the tests. Minutes
-here are those of the format (since record.EPOCH_MIN). Called by `merge`.
+Invariants: a file is never loaded whole; a row that cannot be split is set aside with its line and hurts no
+other; blocks are cut at the same places whenever the same bytes are read, so a block's digest names it across
+runs. Called by the imports of sightings, subscribers and cells.
+
+A shape states the columns a kind of file may have:
+
+    SHAPE = Shape(required=("msisdn", "carrier", "id_last4"), optional=("since", "language"))
+    for block in blocks(path, [SHAPE]):
+        frame = block.parse(rejects)         # "line" and the shape's columns, strings, null where empty
+        ...
+        set_aside(block, rejects, frame.filter(~good)["line"], "msisdn")
+        rejects.commit()
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-from location_store.record import (
-    HEADER_BYTES,
-    MAX_LENGTH_MIN,
-    MAX_MIN,
-    MINUTE_BYTES,
-    STAY_BYTES,
-    VERSION,
-    RecordError,
-    unpack,
-)
+import polars as pl
 
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
+from location_store.errors import BadInput
+from location_store.rejects import Rejects, printable
+from location_store.sources import BLOCK_BYTES, Source, opened
 
-_STAY = np.dtype([("place", "<u2"), ("low", "<u2"), ("high", "u1"), ("length", "<u2"), ("dwell", "<u2")])
-_MAX_VARINT_BYTES = 6  # (a step of up to 2^24 minutes) * (up to 2^16 places) + index
+PARQUET_BLOCK_ROWS = 400_000
+_DIGEST_BYTES = 16
 
 
-class Stays(NamedTuple):
-    """One row a stay, by owner, oldest first. owner is the index of the history."""
+class Shape(NamedTuple):
+    """The columns of one kind of file. `headerless`: a first line that is no header is a row of `columns`."""
 
-    owner: Ints
-    place: Ints
-    first: Ints
-    last: Ints
-    dwell: Ints
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    headerless: bool = False
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> "Stays":
-        return Stays(*(column[mask] for column in self))
-
-
-class Points(NamedTuple):
-    """One row a sighting, by owner, then (minute, place), distinct."""
-
-    owner: Ints
-    minute: Ints
-    place: Ints
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.required + self.optional
 
 
-def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Stays, Points]:
-    """All stays and all tails of the histories; None is an empty history. Raises RecordError like unpack."""
-    data = np.frombuffer(b"".join(blob for blob in blobs if blob), np.uint8)
-    owner = np.array([i for i, blob in enumerate(blobs) if blob], np.int64)
-    size = np.array([len(blob) for blob in blobs if blob], np.int64)
-    offset = np.cumsum(size) - size
+class Block(Protocol):
+    """Some whole rows of a file, not parsed until asked."""
+
+    shape: Shape
+    first_line: int
+    """Line of the first row, counted from 1, header included (Parquet: number of the row)."""
+    rows: int
+    """Rows in the block, empty and bad ones included."""
+    digest: bytes
+    """16 bytes that name everything in the file up to the end of this block."""
+    bytes_done: int
+    """Bytes of the file (as stored, compressed or not) read so far."""
+    bytes_total: int | None
+    """Size of the file, None where it is not known (standard input)."""
+
+    def parse(self, rejects: Rejects) -> pl.DataFrame:
+        """The rows as "line" (Int64) and the shape's columns, null where empty or not in the file.
+
+        Columns are strings, from Parquet as they are stored there. Rows that are not UTF-8 (`encoding`) or
+        have another number of fields than the header (`fields`) are set aside in `rejects`.
+        """
+        ...
+
+    def row(self, line: int) -> str:
+        """The text of one row, for a reject."""
+        ...
+
+
+def set_aside(block: Block, rejects: Rejects, lines: Iterable[int], reason: str) -> None:
+    """Reject the rows of `block` that stand in `lines`."""
+    for line in lines:
+        rejects.add(line, reason, block.row(line))
+
+
+def blocks(path: str | Path, shapes: Sequence[Shape], *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read `path` ("-": standard input) in blocks of about `block_bytes` (after decompression).
+
+    The kind of file is known by its first bytes, not by its name. Raises BadInput when it cannot be read, is
+    empty, has no header, or one that none of `shapes` allows; also midway, when compressed data is damaged.
+    """
+    with opened(path) as source:
+        if source.kind == "parquet":
+            yield from _parquet_blocks(Path(path), source.total, shapes)
+        else:
+            yield from _text_blocks(source, shapes, block_bytes)
+
+
+# --- text ---------------------------------------------------------------------------------------------------
+
+
+class _TextBlock:
+    def __init__(self, raw: bytes, header: _Header, first_line: int, digest: bytes, source: Source) -> None:
+        self.shape = header.shape
+        self.first_line = first_line
+        self.digest = digest
+        self.bytes_done = source.done()
+        self.bytes_total = source.total
+        self.rows = raw.count(b"\n") + (not raw.endswith(b"\n"))
+        self._raw = raw
+        self._header = header
+
+    def parse(self, rejects: Rejects) -> pl.DataFrame:
+        frame = self._parse_at_once(rejects)
+        if frame is None:
+            frame = self._parse_by_line(rejects)
+        missing = [name for name in self.shape.columns if name not in frame.columns]
+        return frame.with_columns(pl.lit(None, pl.String).alias(name) for name in missing).select(
+            "line", *self.shape.columns
+        )
+
+    def row(self, line: int) -> str:
+        return self._lines[line - self.first_line].decode("utf-8", "replace").rstrip("\r")
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        lines = self._raw.split(b"\n")
+        return lines if lines[-1] else lines[:-1]
+
+    def _parse_at_once(self, rejects: Rejects) -> pl.DataFrame | None:
+        """The whole block by polars; None when a row in it needs to be looked at by itself."""
+        names = self._header.names
+        try:
+            frame = pl.read_csv(
+                io.BytesIO(",".join(names).encode() + b"\n" + self._raw),
+                infer_schema=False,
+                quote_char='"' if b'"' in self._raw else None,
+            )
+        except pl.exceptions.PolarsError:
+            return None  # not UTF-8, or a row with too many fields
+        if frame.height != self.rows or b"\n\n" in self._raw or b"\n\r\n" in self._raw:
+            return None  # an empty line, or a quote that swallows line ends
+        frame = frame.with_columns(
+            pl.int_range(self.first_line, self.first_line + self.rows, dtype=pl.Int64).alias("line")
+        )
+        # polars fills rows that are too short with nulls: tell them from those whose last field is empty
+        short = [
+            line
+            for line in frame.filter(pl.col(names[-1]).is_null())["line"]
+            if _field_count(self.row(line)) != len(names)
+        ]
+        if not short:
+            return frame
+        if any(not self.row(line).strip() for line in short):
+            return None
+        set_aside(self, rejects, short, "fields")
+        return frame.filter(~pl.col("line").is_in(short))
+
+    def _parse_by_line(self, rejects: Rejects) -> pl.DataFrame:
+        names = self._header.names
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        for line, raw in enumerate(self._lines, self.first_line):
+            if not raw.strip():
+                continue
+            try:
+                fields = _fields(raw.decode().rstrip("\r"))
+            except UnicodeDecodeError:
+                set_aside(self, rejects, [line], "encoding")
+                continue
+            if len(fields) != len(names):
+                set_aside(self, rejects, [line], "fields")
+                continue
+            rows.append(fields)
+            lines.append(line)
+        frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+        frame = frame.with_columns(pl.col(pl.String).replace("", None))
+        return frame.with_columns(pl.Series("line", lines, pl.Int64))
+
+
+def _text_blocks(source: Source, shapes: Sequence[Shape], block_bytes: int) -> Iterator[Block]:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    header: _Header | None = None
+    line = 1
+    for raw in source.lines(block_bytes):
+        digest.update(raw)
+        rows = raw
+        if header is None:
+            first, _, rest = raw.partition(b"\n")
+            header = _read_header(first, shapes, source.name)
+            if not header.assumed:
+                rows = rest
+                line = 2
+        if rows:
+            block = _TextBlock(rows, header, line, digest.digest(), source)
+            line += block.rows
+            yield block
+    if header is None:
+        raise BadInput(f"{source.name} is empty: the first line must be {_wanted(shapes)}")
+
+
+def _fields(text: str) -> list[str]:
+    if '"' not in text:
+        return text.split(",")
     try:
-        if size.size and (size.min() < HEADER_BYTES or (data[offset + 1] != VERSION).any()):
-            raise RecordError("history record is damaged or of an unknown version")
-        count = data[offset + 2].astype(np.int64)
-        tail_size = size - HEADER_BYTES - STAY_BYTES * count
-        if size.size and tail_size.min() < 0:
-            raise RecordError("history record is damaged: it ends within a stay")
-        stays = _unpack_stays(data, owner, offset + HEADER_BYTES, count)
-        has_tail = tail_size > 0
-        tail_offset = (offset + size - tail_size)[has_tail]
-        return stays, _unpack_tails(data, owner[has_tail], tail_offset, tail_size[has_tail])
-    except RecordError:
-        for blob in blobs:  # unpack says of the damaged one what is wrong with it
-            if blob:
-                unpack(blob)
-        raise
+        return next(csv.reader([text]))
+    except csv.Error:
+        return []  # a field over the csv module's limit
 
 
-def pack_columns(stays: Stays, tails: Points, write_counts: Ints) -> list[bytes]:
-    """The records of the histories 0 to len(write_counts) - 1, each with a tail and at most 255 stays."""
-    histories = write_counts.size
-    stay_count = np.bincount(stays.owner, minlength=histories)
-    tail_bytes, tail_size = _pack_tails(tails, histories)
-    size = HEADER_BYTES + STAY_BYTES * stay_count + tail_size
-    offset = np.cumsum(size) - size
-    out = np.empty(int(size.sum()), np.uint8)
-    out[offset] = write_counts
-    out[offset + 1] = VERSION
-    out[offset + 2] = stay_count
-    out[ranges(offset + HEADER_BYTES, STAY_BYTES * stay_count)] = _pack_stays(stays)
-    out[ranges(offset + size - tail_size, tail_size)] = tail_bytes
-    data = out.tobytes()
-    bounds = [*offset.tolist(), len(data)]
-    return [data[begin:end] for begin, end in pairwise(bounds)]
+def _field_count(text: str) -> int:
+    return len(_fields(text))
 
 
-def ranges(starts: Ints, counts: Ints) -> Ints:
-    """start, start + 1, ... (count of them) for each row, one after the other."""
-    total = int(counts.sum())
-    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(total)
+# --- header -------------------------------------------------------------------------------------------------
 
 
-def _unpack_stays(data: Bytes, owner: Ints, offset: Ints, count: Ints) -> Stays:
-    rows = data[ranges(offset, STAY_BYTES * count)].view(_STAY)
-    first = rows["low"] + (rows["high"].astype(np.int64) << 16)
-    stays = Stays(
-        np.repeat(owner, count),
-        rows["place"].astype(np.int64),
-        first,
-        first + rows["length"],
-        rows["dwell"].astype(np.int64),
+class _Header(NamedTuple):
+    shape: Shape
+    names: tuple[str, ...]
+    assumed: bool
+
+
+def _read_header(first: bytes, shapes: Sequence[Shape], name: str) -> _Header:
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput(f"{name} is UTF-16: save it as UTF-8")
+    text = first.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r")
+    names = tuple(field.strip().lower() for field in _fields(text))
+    known = {column for shape in shapes for column in shape.columns}
+    if known.isdisjoint(names):
+        for shape in shapes:
+            if shape.headerless and len(names) == len(shape.columns):
+                return _Header(shape, shape.columns, assumed=True)
+        raise BadInput(f"{name} has no header: the first line must be {_wanted(shapes)}")
+    return _Header(_match(names, shapes, name), names, assumed=False)
+
+
+def _match(names: Sequence[str], shapes: Sequence[Shape], name: str) -> Shape:
+    """The shape that allows exactly these columns, in any order."""
+    for shape in shapes:
+        if set(shape.required) <= set(names) <= set(shape.columns) and len(set(names)) == len(names):
+            return shape
+    nearest = max(shapes, key=lambda shape: len(set(shape.columns) & set(names)))
+    faults = []
+    if missing := [column for column in nearest.required if column not in names]:
+        faults.append(f"lacks {', '.join(missing)}")
+    if unknown := [printable(column)[:40] for column in names if column not in nearest.columns]:
+        faults.append(f"has unknown {', '.join(map(repr, unknown))}")
+    if not faults:
+        faults.append("names a column twice")
+    raise BadInput(f"{name}: the header {' and '.join(faults)}; it must be {_wanted([nearest])}")
+
+
+def _wanted(shapes: Sequence[Shape]) -> str:
+    return " or ".join(
+        ",".join(shape.required) + "".join(f"[,{column}]" for column in shape.optional) for shape in shapes
     )
-    same = stays.owner[1:] == stays.owner[:-1]
-    if (rows["dwell"] > rows["length"]).any() or (same & (stays.first[1:] < stays.last[:-1])).any():
-        raise RecordError("history record is damaged: stays out of order")
-    return stays
 
 
-def _pack_stays(stays: Stays) -> Bytes:
-    length = stays.last - stays.first
-    fits = np.minimum(length, MAX_LENGTH_MIN)
-    first = stays.last - fits
-    rows = np.empty(stays.owner.size, _STAY)
-    rows["place"] = stays.place
-    rows["low"] = first & 0xFFFF
-    rows["high"] = first >> 16
-    rows["length"] = fits
-    rows["dwell"] = stays.dwell * fits // np.maximum(length, 1)
-    return rows.view(np.uint8)
+# --- Parquet ------------------------------------------------------------------------------------------------
 
 
-def _unpack_tails(data: Bytes, owner: Ints, offset: Ints, size: Ints) -> Points:
-    if not owner.size:
-        return Points(owner, owner, owner)
-    if size.min() < MINUTE_BYTES + 3:
-        raise RecordError("history record is damaged: tail is incomplete")
-    low, middle, high = (data[offset + i].astype(np.int64) for i in range(MINUTE_BYTES))
-    oldest = high << 16 | middle << 8 | low
-    number, numbers = _unpack_varints(data, offset + MINUTE_BYTES, size - MINUTE_BYTES)
-    begin = np.cumsum(numbers) - numbers
-    place_count = number[begin]
-    point_count = numbers - 1 - place_count
-    if place_count.min() < 1 or point_count.min() < 1:
-        raise RecordError("history record is damaged: tail is incomplete")
-    code = number[ranges(begin + 1 + place_count, point_count)]
-    step, index = np.divmod(code, np.repeat(place_count, point_count))
-    place = number[np.repeat(begin + 1, point_count) + index]
-    head = np.cumsum(point_count) - point_count
-    elapsed = np.cumsum(step)
-    minute = np.repeat(oldest - elapsed[head], point_count) + elapsed
-    points = Points(np.repeat(owner, point_count), minute, place)
-    ahead = (minute[1:] > minute[:-1]) | ((minute[1:] == minute[:-1]) & (place[1:] > place[:-1]))
-    ordered = ahead | (points.owner[1:] != points.owner[:-1])
-    if step[head].any() or not ordered.all() or place.max() > 0xFFFF or minute.max() > MAX_MIN:
-        raise RecordError("history record is damaged: tail is not in order")
-    return points
+class _ParquetBlock:
+    def __init__(self, path: Path, shape: Shape, offset: int, rows: int, digest: bytes) -> None:
+        self.shape = shape
+        self.first_line = offset + 1
+        self.rows = rows
+        self.digest = digest
+        self.bytes_done = 0
+        self.bytes_total: int | None = None
+        self._path = path
+
+    def parse(self, rejects: Rejects) -> pl.DataFrame:
+        del rejects  # a Parquet row has its fields by construction
+        missing = [name for name in self.shape.columns if name not in self._frame.columns]
+        return self._frame.with_columns(
+            pl.int_range(self.first_line, self.first_line + self.rows, dtype=pl.Int64).alias("line"),
+            *(pl.lit(None, pl.String).alias(name) for name in missing),
+        ).select("line", *self.shape.columns)
+
+    def row(self, line: int) -> str:
+        values = self._frame.row(line - self.first_line)
+        return ",".join("" if value is None else str(value) for value in values)
+
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        try:
+            frame = pl.scan_parquet(self._path).slice(self.first_line - 1, self.rows).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise BadInput(f"{self._path} is damaged Parquet: {printable(str(error))}") from error
+        return frame.rename(str.lower)
 
 
-def _unpack_varints(data: Bytes, offset: Ints, size: Ints) -> tuple[Ints, Ints]:
-    """The numbers in the byte ranges, and how many there are in each."""
-    octets = data[ranges(offset, size)]
-    is_end = octets < 128
-    range_end = np.cumsum(size)
-    if not is_end[range_end - 1].all():
-        raise RecordError("history record is damaged: it ends within a number")
-    starts = np.flatnonzero(np.concatenate(([True], is_end[:-1])))
-    width = np.diff(starts, append=octets.size)
-    if width.max() > _MAX_VARINT_BYTES:
-        raise RecordError("history record is damaged: a number is too long")
-    shift = 7 * ranges(np.zeros_like(width), width)
-    number = np.add.reduceat((octets & 127).astype(np.int64) << shift, starts)
-    return number, np.add.reduceat(is_end.astype(np.int64), range_end - size)
-
-
-def _pack_tails(tails: Points, histories: int) -> tuple[Bytes, Ints]:
-    """The bytes of all tails one after the other, and how many each has. Every history has a tail."""
-    point_count = np.bincount(tails.owner, minlength=histories)
-    head = np.cumsum(point_count) - point_count
-    keys, index = np.unique(tails.owner << 16 | tails.place, return_inverse=True)
-    place_count = np.bincount(keys >> 16, minlength=histories)
-    index = index - np.repeat(np.cumsum(place_count) - place_count, point_count)
-    step = np.diff(tails.minute, prepend=0)
-    step[head] = 0
-
-    numbers = 1 + place_count + point_count
-    begin = np.cumsum(numbers) - numbers
-    number = np.empty(int(numbers.sum()), np.int64)
-    number[begin] = place_count
-    number[ranges(begin + 1, place_count)] = keys & 0xFFFF
-    number[ranges(begin + 1 + place_count, point_count)] = step * np.repeat(place_count, point_count) + index
-
-    octets, width = _pack_varints(number)
-    varint_size = np.add.reduceat(width, begin)
-    size = MINUTE_BYTES + varint_size
-    offset = np.cumsum(size) - size
-    out = np.empty(int(size.sum()), np.uint8)
-    for i in range(MINUTE_BYTES):
-        out[offset + i] = tails.minute[head] >> 8 * i & 0xFF
-    out[ranges(offset + MINUTE_BYTES, varint_size)] = octets
-    return out, size
-
-
-def _pack_varints(number: Ints) -> tuple[Bytes, Ints]:
-    """LEB128 of every number, one after the other, and the width of each."""
-    width = np.ones(number.size, np.int64)
-    for bits in range(7, 7 * _MAX_VARINT_BYTES, 7):
-        width += number >> bits > 0
-    position = ranges(np.zeros_like(width), width)
-    octets = np.repeat(number, width) >> 7 * position & 127
-    octets[position < np.repeat(width, width) - 1] |= 128
-    return octets.astype(np.uint8), width
+def _parquet_blocks(path: Path, total: int | None, shapes: Sequence[Shape]) -> Iterator[Block]:
+    try:
+        scan = pl.scan_parquet(path)
+        names = [name.lower() for name in scan.collect_schema().names()]
+        height: int = scan.select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path} cannot be read as Parquet: {printable(str(error))}") from error
+    shape = _match(names, shapes, str(path))
+    with path.open("rb") as file:
+        whole = hashlib.file_digest(file, "blake2b").digest()
+    for offset in range(0, height, PARQUET_BLOCK_ROWS):
+        rows = min(PARQUET_BLOCK_ROWS, height - offset)
+        digest = hashlib.blake2b(b"%d" % (offset + rows), key=whole, digest_size=_DIGEST_BYTES).digest()
+        block = _ParquetBlock(path, shape, offset, rows, digest)
+        block.bytes_total = total
+        block.bytes_done = (total or 0) * (offset + rows) // height
+        yield block

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from location_store.columns import Ints, Points, Stays, pack_columns, unpack_columns
 from location_store.record import EPOCH_MIN, MAX_MIN, MAX_STAYS
+from location_store.record_columns import Ints, Points, Stays, pack_columns, unpack_columns
 from location_store.stays import MAX_STEP_MIN, NEW_RECORD_GAP_MIN, Neighbours, Stay, absorb_drift
 
 LATENESS_MIN = 120
