@@ -1,0 +1,399 @@
+"""The simulated SMSC: stores and forwards what phones send, takes and joins what phones receive.
+
+Invariant: a text from a phone is kept until every part of it got ESME_ROK; what was refused for the time
+being, not answered in time, or in flight on a connection that ended, is delivered again. No sockets, no
+clock of its own: `server` (asyncio), tests and the deterministic simulation give it both.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, Protocol
+
+from smpplib import consts
+
+from gateway.simulator import alphabets, joining, pdus
+from gateway.simulator.clock import Clock
+from gateway.simulator.faults import Faults
+from gateway.simulator.messages import History, Message
+from gateway.simulator.pdus import Pdu, PduError
+from gateway.simulator.session import Session, Timers, Wire
+from gateway.simulator.trace import Parties, Traces
+
+_RECEIPT = 0x04  # esm_class of a delivery receipt, SMPP 3.4 section 5.2.12
+_DELIVERED = 2  # message_state, section 5.2.28
+# Refusals after which an SMSC tries again; after any other it gives the message up.
+TEMPORARY = frozenset(
+    {
+        consts.SMPP_ESME_RSYSERR,
+        consts.SMPP_ESME_RMSGQFUL,
+        consts.SMPP_ESME_RTHROTTLED,
+        consts.SMPP_ESME_RX_T_APPN,
+        consts.SMPP_ESME_RINVBNDSTS,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How this SMSC behaves. `system_id` and `password` None: any. `routes`: service number to system_id; a
+    service without a route goes to any receiver whose address_range (a regular expression, section 5.2.7)
+    matches or is empty. `window`: deliver_sm in flight on one bind.
+    """
+
+    system_id: str | None = None
+    password: str | None = None
+    routes: Mapping[str, str] = field(default_factory=dict)
+    retry_s: float = 1.0
+    validity_s: float = 86_400.0
+    receipt_delay_s: float = 0.05
+    window: int = 10
+    timers: Timers = field(default_factory=Timers)
+
+
+class Body(Protocol):
+    """What an event is about."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
+class Event(NamedTuple):
+    """Something happened; `kind` is one of mo_sent, mo_attempted, mo_acknowledged, mo_refused, mo_expired,
+    mt_part, mt_complete, pdu, link_up, link_down.
+    """
+
+    kind: str
+    at_s: float
+    body: Body
+
+
+class PartArrived(NamedTuple):
+    """A part of a longer text to a phone; `arrived` of `total` are there."""
+
+    number: str
+    service: str
+    part: int
+    arrived: int
+    total: int
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+class Link(NamedTuple):
+    """A bound ESME as shown."""
+
+    id: int
+    system_id: str
+    bind_type: str
+    since_s: float
+    in_flight: int
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+@dataclass(eq=False)
+class _Delivery:
+    """A deliver_sm that is owed to the ESME: a part of `message`, or a receipt (`message` None)."""
+
+    fields: dict[str, Any]
+    parties: Parties
+    expires_s: float
+    message: Message | None
+    done: bool = False
+
+
+class Smsc:
+    """See the module. Methods of `session.Exchange` are called by sessions, the others by server, API and
+    tests.
+    """
+
+    def __init__(
+        self, clock: Clock, rules: Rules | None = None, observe: Callable[[Event], None] = lambda event: None
+    ) -> None:
+        self.rules = rules or Rules()
+        self.history = History()
+        self.traces = Traces()
+        self.faults = Faults()
+        self.sessions: dict[int, Session] = {}
+        self._clock = clock
+        self._observe = observe
+        self._unfinished = joining.Unfinished()
+        self._waiting: dict[str, deque[_Delivery]] = {}
+        self._links = self._messages = self._reference = 0
+
+    # For server, API and tests
+
+    def accept(self, wire: Wire) -> Session:
+        """A connection has been made, by the ESME or (outbind) by us."""
+        self._links += 1
+        session = Session(
+            self._links,
+            exchange=self,
+            wire=wire,
+            clock=self._clock,
+            timers=self.rules.timers,
+            faults=self.faults,
+        )
+        self.sessions[session.link] = session
+        return session
+
+    def send(
+        self,
+        number: str,
+        service: str,
+        text: str,
+        *,
+        data_coding: int | None = None,
+        source_ton: int = consts.SMPP_TON_INTL,
+        source_npi: int = consts.SMPP_NPI_ISDN,
+    ) -> Message:
+        """A phone sends a text to a service number. Raises ValueError for what no phone could send.
+
+        `data_coding` 0, 1, 3 or 8; None: GSM if the text fits it, else UCS2.
+        """
+        number, service = number.strip().lstrip("+"), service.strip().lstrip("+")
+        for name, address in (("from", number), ("to", service)):
+            if not re.fullmatch(r"[\x20-\x7e]{1,20}", address):
+                raise ValueError(f"{name} must be an address of 1 to 20 ASCII characters, not {address!r}")
+        self._reference = (self._reference + 1) % 256
+        parts = alphabets.parts_of(text, self._reference, data_coding)
+        message = Message(
+            self._next_id("mo"), "mo", number, service, text, self._clock.now_s(), "queued", len(parts)
+        )
+        self.history.add(message)
+        self._emit("mo_sent", message)
+        addresses = {
+            "source_addr_ton": source_ton,
+            "source_addr_npi": source_npi,
+            "source_addr": number,
+            "dest_addr_ton": consts.SMPP_TON_UNK,
+            "dest_addr_npi": consts.SMPP_NPI_ISDN,
+            "destination_addr": service,
+        }
+        expires_s = message.at_s + self.rules.validity_s
+        waiting = self._waiting.setdefault(service, deque())
+        for part in parts:
+            waiting.append(
+                _Delivery(addresses | part._asdict(), Parties(number, service), expires_s, message)
+            )
+        self._forward(service)
+        return message
+
+    def order(self, orders: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out fault orders by name (see `faults.Faults`), or the acts `clear`, `drop` (reset every
+        connection), `unbind` and `enquire_link`; the orders now in force. Raises faults.OrderError.
+        """
+        for name, settings in orders.items():
+            if name == "clear":
+                vars(self.faults).update(vars(Faults()))
+            elif name in ("drop", "unbind", "enquire_link"):
+                for session in list(self.sessions.values()):
+                    if name == "drop":
+                        session.abort()
+                    elif session.bind_type:
+                        getattr(session, name)()
+            else:
+                self.faults.order(name, settings, self._clock.now_s())
+        return self.faults.as_json()
+
+    def links(self) -> list[Link]:
+        """The bound ESMEs."""
+        return [self._link(session) for session in self.sessions.values() if session.bind_type]
+
+    def pending(self) -> int:
+        """deliver_sm that wait for a bind, a free place in the window, or a retry that is due."""
+        return sum(map(len, self._waiting.values()))
+
+    def stop(self) -> None:
+        """Unbind from every ESME; nothing is delivered any more."""
+        for session in list(self.sessions.values()):
+            session.unbind()
+
+    # session.Exchange
+
+    def admit(self, system_id: str, password: str) -> int:
+        refusal = self.faults.take("refuse_bind")
+        if refusal is not None:
+            return refusal.status
+        if self.rules.system_id not in (None, system_id):
+            return int(consts.SMPP_ESME_RINVSYSID)
+        if self.rules.password not in (None, password):
+            return int(consts.SMPP_ESME_RINVPASWD)
+        return int(consts.SMPP_ESME_ROK)
+
+    def bound(self, session: Session) -> None:
+        self._emit("link_up", self._link(session))
+        for service in list(self._waiting):
+            self._forward(service)
+
+    def submitted(self, session: Session, pdu: Pdu) -> str:
+        number, service = pdu.destination_addr.lstrip("+"), pdu.source_addr.lstrip("+")
+        if not number:
+            raise PduError(consts.SMPP_ESME_RINVDSTADR, "no destination")
+        piece = joining.piece_of(pdu)
+        arrived, text = self._unfinished.add(service, number, piece)
+        now_s = self._clock.now_s()
+        message_id = self._next_id("mt")
+        if piece.total > 1:
+            self._emit("mt_part", PartArrived(number, service, piece.position, arrived, piece.total))
+        if text is not None:
+            message = Message(message_id, "mt", number, service, text, now_s, "received", piece.total)
+            question = self.history.unanswered(number, service)
+            if question is not None:
+                question.answered_by = message_id
+                message.answer_ms = round((now_s - question.at_s) * 1000, 1)
+            self.history.add(message)
+            self._emit("mt_complete", message)
+        if pdu.registered_delivery and pdu.registered_delivery & 0x03 == 1:
+            receipt = self._receipt(pdu, message_id, piece.text, now_s)
+            self._clock.call_later(self.rules.receipt_delay_s, lambda: self._requeue(receipt))
+        return message_id
+
+    def answered(self, delivery: _Delivery, status: int) -> None:
+        if delivery.done:  # the second answer to a duplicated deliver_sm
+            pass
+        elif status == consts.SMPP_ESME_ROK:
+            delivery.done = True
+            if delivery.message is not None:
+                self._acknowledged(delivery.message)
+        elif status in TEMPORARY:
+            if delivery.message is not None:
+                delivery.message.status = pdus.status_name(status)
+            self._retry(delivery)
+        else:
+            self._give_up(delivery, "refused", pdus.status_name(status))
+        self._forward(delivery.parties.service or "")
+
+    def unanswered(self, delivery: _Delivery) -> None:
+        if not delivery.done:
+            if delivery.message is not None:
+                delivery.message.status = "no response"
+            self._retry(delivery)
+
+    def lost(self, session: Session, deliveries: list[_Delivery]) -> None:
+        del self.sessions[session.link]
+        if session.bind_type:
+            self._emit("link_down", self._link(session))
+        for delivery in reversed(deliveries):
+            self._requeue(delivery)
+
+    def traced(
+        self, session: Session, direction: Literal["in", "out"], frame: bytes, parties: Parties
+    ) -> None:
+        now_s = self._clock.now_s()
+        self._emit(
+            "pdu", self.traces.add(now_s, direction, (session.link, session.system_id), parties, frame)
+        )
+
+    # Store and forward
+
+    def _forward(self, service: str) -> None:
+        """Deliver what waits for a service while a receiver has room in its window."""
+        waiting = self._waiting.get(service)
+        while waiting:
+            session = self._receiver(service)
+            if session is None:
+                return
+            delivery = waiting.popleft()
+            message = delivery.message
+            if self._clock.now_s() >= delivery.expires_s:
+                self._give_up(delivery, "expired", None)
+            elif not delivery.done:
+                if message is not None:
+                    message.attempts += 1
+                session.deliver(delivery)
+                if message is not None and self.faults.take("duplicate_deliver"):
+                    message.attempts += 1
+                    session.deliver(delivery)
+                if message is not None and message.attempts > message.parts:
+                    self._emit("mo_attempted", message)
+        self._waiting.pop(service, None)
+
+    def _receiver(self, service: str) -> Session | None:
+        """The receiver for a service with the most room; None while there is none."""
+        route = self.rules.routes.get(service)
+        able = [
+            session
+            for session in self.sessions.values()
+            if session.receives
+            and session.in_flight < self.rules.window
+            and (session.system_id == route if route else _in_range(service, session.address_range))
+        ]
+        return min(able, key=lambda session: session.in_flight, default=None)
+
+    def _retry(self, delivery: _Delivery) -> None:
+        self._clock.call_later(self.rules.retry_s, lambda: self._requeue(delivery))
+
+    def _requeue(self, delivery: _Delivery) -> None:
+        """To the front of its queue: it is older than what waits there."""
+        if not delivery.done:
+            service = delivery.parties.service or ""
+            self._waiting.setdefault(service, deque()).appendleft(delivery)
+            self._forward(service)
+
+    def _acknowledged(self, message: Message) -> None:
+        message.parts_acknowledged += 1
+        if message.parts_acknowledged == message.parts and message.state == "queued":
+            message.state = "acknowledged"
+            message.acknowledged_ms = round((self._clock.now_s() - message.at_s) * 1000, 1)
+            self._emit("mo_acknowledged", message)
+
+    def _give_up(self, delivery: _Delivery, state: Literal["refused", "expired"], status: str | None) -> None:
+        delivery.done = True
+        if delivery.message is not None:
+            delivery.message.state = state
+            delivery.message.status = status or delivery.message.status
+            self._emit(f"mo_{state}", delivery.message)
+
+    def _receipt(self, pdu: Pdu, message_id: str, text: str, now_s: float) -> _Delivery:
+        """A delivery receipt in the form of SMPP 3.4 appendix B."""
+        when = datetime.fromtimestamp(now_s, UTC).strftime("%y%m%d%H%M")
+        words = text[:20].encode("ascii", "replace").decode("ascii")
+        body = (
+            f"id:{message_id} sub:001 dlvrd:001 submit date:{when} done date:{when}"
+            f" stat:DELIVRD err:000 text:{words}"
+        )
+        fields = {
+            "source_addr_ton": pdu.dest_addr_ton,
+            "source_addr_npi": pdu.dest_addr_npi,
+            "source_addr": pdu.destination_addr,
+            "dest_addr_ton": pdu.source_addr_ton,
+            "dest_addr_npi": pdu.source_addr_npi,
+            "destination_addr": pdu.source_addr,
+            "esm_class": _RECEIPT,
+            "data_coding": alphabets.GSM,
+            "short_message": body.encode("ascii"),
+            "receipted_message_id": message_id,
+            "message_state": _DELIVERED,
+        }
+        parties = Parties(pdu.destination_addr.lstrip("+"), pdu.source_addr.lstrip("+"))
+        return _Delivery(fields, parties, now_s + self.rules.validity_s, None)
+
+    def _next_id(self, direction: str) -> str:
+        """`mo-12` is ours alone; a message_id goes to the ESME and is plain hex."""
+        self._messages += 1
+        return f"mo-{self._messages}" if direction == "mo" else f"{self._messages:08x}"
+
+    def _link(self, session: Session) -> Link:
+        return Link(
+            session.link, session.system_id, session.bind_type or "", session.since_s, session.in_flight
+        )
+
+    def _emit(self, kind: str, body: Body) -> None:
+        self._observe(Event(kind, self._clock.now_s(), body))
+
+
+def _in_range(service: str, address_range: str) -> bool:
+    """Whether a receiver's address_range covers a service number; one that is no regular expression covers
+    nothing.
+    """
+    if not address_range:
+        return True
+    try:
+        return re.search(address_range, service) is not None
+    except re.error:
+        return False
