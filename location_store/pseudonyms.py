@@ -1,0 +1,85 @@
+"""Pseudonyms: where a number's record lies in Redis, without telling the number.
+
+Numbers are enumerable, so a plain digest would hide nothing: every name is a keyed BLAKE2b (RFC 7693) of 80
+bits, and the key stays outside Redis. One root secret, one subkey for each purpose by HKDF-SHA-256 (RFC
+5869), so that a value made for one purpose says nothing about another. With 1.6 billion numbers two share a
+name with a probability of 1 in a million.
+
+Invariant: pure; same key, layout and number, same pseudonym, in every process. Called by ingest, queries,
+the audit log.
+"""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from location_store.keys import Key, KeyFile
+
+__all__ = ["Key", "KeyFile", "Layout", "Pseudonym", "Pseudonyms"]
+
+PSEUDONYM_BYTES = 10
+ID_DIGEST_BYTES = 8
+SUBSCRIBERS_PER_BUCKET = (
+    128  # a listpack of about 5 KB: small enough to search, large enough to share its overhead
+)
+_SALT = b"cxmyd/1"
+
+
+class Layout(NamedTuple):
+    """How the store is cut: partitions (key tags, the unit of distribution), and buckets (hashes) in each.
+
+    Fixed when a store is first filled: another layout finds nothing.
+    """
+
+    partitions: int = 1024
+    buckets: int = 8
+
+    @classmethod
+    def for_subscribers(cls, expected: int, partitions: int = 1024) -> "Layout":
+        """The layout in which so many subscribers fill their buckets with about 128 each."""
+        return cls(partitions, max(1, -(-expected // (partitions * SUBSCRIBERS_PER_BUCKET))))
+
+
+class Pseudonym(NamedTuple):
+    """The place of a subscriber's records: partition, bucket within it, and field of the bucket's hash."""
+
+    partition: int
+    bucket: int
+    field: bytes
+
+
+class Pseudonyms:
+    """Pseudonyms under one key of the file: the newest (0) to write with; older ones to read with during a
+    rotation.
+    """
+
+    def __init__(self, keys: KeyFile, layout: Layout, epoch: int = 0) -> None:
+        self.layout = layout
+        self._root = keys.keys[epoch].secret
+        self._pseudonym_key = self.subkey("pseudonym")
+        self._id_key = self.subkey("id-digest")
+        slots = layout.partitions * layout.buckets
+        self._field_bytes = ((256**PSEUDONYM_BYTES - 1) // slots).bit_length() + 7 >> 3
+
+    def of(self, msisdn: str) -> Pseudonym:
+        """The pseudonym of an MSISDN (E.164 digits as `msisdn.normalise` gives them)."""
+        digest = blake2b(
+            msisdn.encode("ascii"), digest_size=PSEUDONYM_BYTES, key=self._pseudonym_key
+        ).digest()
+        rest, partition = divmod(int.from_bytes(digest, "big"), self.layout.partitions)
+        rest, bucket = divmod(rest, self.layout.buckets)
+        return Pseudonym(partition, bucket, rest.to_bytes(self._field_bytes, "big"))
+
+    def id_digest(self, msisdn: str, last4: str) -> bytes:
+        """8 bytes that stand for the last four of the ID document, bound to the number; x equals X.
+
+        Compare with hmac.compare_digest.
+        """
+        text = f"{msisdn}/{last4.upper()}".encode()
+        return blake2b(text, digest_size=ID_DIGEST_BYTES, key=self._id_key).digest()
+
+    def subkey(self, label: str, length: int = 32) -> bytes:
+        """A key of its own for another purpose (audit chain, parked messages, deduplication)."""
+        return HKDF(SHA256(), length, _SALT, label.encode()).derive(self._root)
