@@ -6,12 +6,16 @@ Invariant: a child ends when the thread that started it ends, kill -9 included, 
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 # A launcher in place of preexec_fn, which may deadlock where there are threads. The parent can be gone before
 # prctl is called: hence the comparison. A process group of its own keeps the terminal's Ctrl-C from it, so
@@ -57,3 +61,9 @@ def end(process: subprocess.Popen[bytes], *, timeout_s: float) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
+
+
+def end_with_parent() -> None:
+    """Get SIGTERM when the process that started us ends, where the kernel offers it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -23,12 +23,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
+
+import redis
 
 from gateway.errors import GatewayError
 
 OLDEST_VERSION = 7
 STOP_TIMEOUT_S = 15.0
+_DEMO_MARK = "cxmyd:demo"
 _LONGEST_FOLDER_PATH = 90  # sun_path holds 104 to 108 bytes, "/keeper.sock" included
 _KEEPER = Path(__file__).with_name("engine_keeper.py")
 # Without the listpack limits a bucket of 128 subscribers becomes a hash table of twice the size.
@@ -51,10 +55,6 @@ class Engine:
         self._folder = folder
         self._connection = connection
 
-    def fileno(self) -> int:
-        """Readable once the engine has ended by itself; -1 for a server that is not ours."""
-        return self._connection.fileno() if self._connection else -1
-
     @property
     def running(self) -> bool:
         """False once the engine has ended by itself (always True for a server that is not ours)."""
@@ -64,8 +64,19 @@ class Engine:
         return not ready
 
     @property
+    def borrowed(self) -> bool:
+        """Whether it is a server of the user's own."""
+        return self._folder is None
+
+    @property
     def log(self) -> Path | None:
         return self._folder / "engine.log" if self._folder else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Give up our share. The last user's returns when the server has written its data and ended."""
@@ -95,11 +106,34 @@ def opened(url: str, data_dir: Path) -> Iterator[str]:
     if url != "embedded":
         yield url
         return
-    engine = start(data_dir / "engine")
-    try:
+    with start(data_dir / "engine") as engine:
         yield engine.url
-    finally:
-        engine.stop()
+
+
+@contextlib.contextmanager
+def emptied(engine: Engine) -> Iterator[None]:
+    """An empty database for the demo, emptied again afterwards.
+
+    A server of the user's own (REDIS_URL) is used only if its database is empty, or holds what a demo left
+    that could not end properly; else EngineError. Embedded engines start empty and are gone afterwards.
+    """
+    if not engine.borrowed:
+        yield
+        return
+    try:
+        with redis.Redis.from_url(engine.url) as client:
+            if client.dbsize() and not client.exists(_DEMO_MARK):
+                raise EngineError(
+                    "the database that REDIS_URL names is not empty: name another one, such as /9"
+                )
+            client.flushdb()
+            client.set(_DEMO_MARK, "left here by cxmyd demo")
+            try:
+                yield
+            finally:
+                client.flushdb()
+    except redis.RedisError as error:
+        raise EngineError(f"the Redis that REDIS_URL names cannot be used: {error}") from error
 
 
 def find_server() -> Path:
