@@ -13,7 +13,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # n
 
 
 class Message(NamedTuple):
-    """A text as the SMSC has it: `direction` "mo" from the phone, "mt" to it; `answer_ms` since the question."""
+    """A text as the SMSC has it: `direction` mo (from the phone) or mt; `answer_ms` since its question."""
 
     id: str
     direction: str
