@@ -20,6 +20,7 @@ from gateway.config.secrets import fill_in, url_with_password
 from gateway.config.toml import read_toml
 from gateway.dialog.carrier import Carrier
 from gateway.errors import ConfigError, Problem
+from location_store.pseudonyms import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,16 @@ class Config:
     carriers_in_use: frozenset[str]  # those of `smsc` and `listen`
     number_to_carrier: Mapping[str, Carrier]  # of the carriers in use
     warnings: tuple[Problem, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """How the store is cut; the same for every command and process."""
+        return Layout.for_subscribers(self.store.expected_subscribers, self.store.partitions)
+
+    @property
+    def keep_days(self) -> int:
+        """Days for which histories are kept: the longest window of any carrier."""
+        return max(carrier.window_days for carrier in self.carriers.values())
 
 
 def load(path: Path) -> Config:

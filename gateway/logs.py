@@ -1,0 +1,63 @@
+"""Logging: one line of JSON for each event, on stderr.
+
+    {"event": "bound", "level": "info", "timestamp": "2026-02-14T08:00:00.000000Z", "link": "mobile-1"}
+
+Invariant: no full number leaves in a line: what looks like one in any text is masked, tracebacks included
+(events name links, carriers, counts and reasons; this is the net below). Cities are never put into an event.
+Called once in each process, by the commands that log (`serve`, `demo`).
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_DIGITS = re.compile(r"[0-9０-９]{7,}")
+_KEPT = frozenset({"timestamp", "level"})
+
+
+def setup(level: str = "info") -> None:
+    """Send every event of structlog and of the standard library's logging to stderr as JSON."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,  # the plain traceback, without local variables
+            mask_numbers,
+            structlog.processors.JSONRenderer(),  # ASCII only: control and bidi characters are escaped
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_ToStructlog()]
+    root.setLevel(max(number, logging.WARNING))  # libraries say too much below
+
+
+def mask_numbers(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask runs of seven digits and more in every text of the event: 8613800001234 as 86…34."""
+    return {key: value if key in _KEPT else _masked(value) for key, value in event.items()}
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {_masked(str(key)): _masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(item) for item in value]
+    return _DIGITS.sub(lambda match: f"{match[0][:2]}…{match[0][-2:]}", str(value))
+
+
+class _ToStructlog(logging.Handler):
+    """Hands the records of libraries on as events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
