@@ -11,7 +11,7 @@ from gateway.errors import ConfigError, Problem, printable
 def read_toml(path: Path) -> dict[str, Any]:
     """The file's tables. Raises ConfigError, with line and column where the TOML is wrong."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig") + "\n")
     except FileNotFoundError:
         mend = "no such file; name one with -c FILE or CXMYD_CONFIG"
     except OSError as error:
