@@ -1,7 +1,7 @@
 """What can be wrong with bytes from a peer, and with a call to a session.
 
-A `PduError` says how it is answered, so that the session needs no second look at the bytes (the idea is
-h11's). Raised by `codec` and `framing`; `SessionError` and its kin are raised to our own side only.
+A `PduError` says how it is answered, so that the session needs no second look at the bytes (as in h11). It is
+raised by `codec` and `framing`; `SessionError` and its kin are raised to our own side only.
 """
 
 from gateway.smpp.constants import status_name
@@ -10,27 +10,35 @@ from gateway.smpp.constants import status_name
 class PduError(Exception):
     """A received PDU that is refused.
 
-    `command_status` is what to answer, with `sequence_number`, to `command_id`; `fatal` means that the
-    stream cannot be followed any further and the link is to be closed after the answer. `why` quotes no
-    address or text.
+    `command_status` is what to answer, with `sequence_number`, to `command_id`; `fatal` means that the stream
+    cannot be followed any further and the link is to be closed after the answer. `received_status` is the
+    command_status in the PDU's own header. `why` quotes no address and no text.
     """
 
     def __init__(
-        self, command_status: int, command_id: int, sequence_number: int, why: str, fatal: bool = False
+        self,
+        command_status: int,
+        command_id: int,
+        sequence_number: int,
+        why: str,
+        *,
+        received_status: int = 0,
+        fatal: bool = False,
     ) -> None:
         super().__init__(f"{status_name(command_status)}: {why}")
         self.command_status = command_status
         self.command_id = command_id
         self.sequence_number = sequence_number
         self.why = why
+        self.received_status = received_status
         self.fatal = fatal
 
 
 class FramingError(PduError):
     """A command_length below 16 or above the limit: the stream is lost."""
 
-    def __init__(self, command_status: int, command_id: int, sequence_number: int, why: str) -> None:
-        super().__init__(command_status, command_id, sequence_number, why, fatal=True)
+    def __init__(self, why: str, command_status: int) -> None:
+        super().__init__(command_status, 0, 0, why, fatal=True)  # no header was found (3.4, 4.3)
 
 
 class Unencodable(ValueError):  # noqa: N818 - says what the PDU is

@@ -12,6 +12,8 @@ from gateway.smpp import pdu as p
 from gateway.smpp.constants import MAX_SHORT_MESSAGE, CommandStatus
 from gateway.smpp.errors import Unencodable
 
+CUT_OFF = "the PDU ends before its mandatory fields do"
+
 
 class Defect(Exception):  # noqa: N818 - a value on its way to PduError, never seen outside codec
     """What is wrong with a field: (command_status, why)."""
@@ -76,7 +78,7 @@ def _c_octets(name: str, size: int, status: int) -> Field:
 
 def _read_octet(frame: bytes, offset: int) -> tuple[int, int]:
     if offset >= len(frame):
-        raise Defect(CommandStatus.ESME_RINVCMDLEN, "the PDU ends before its mandatory fields do")
+        raise Defect(CommandStatus.ESME_RINVCMDLEN, CUT_OFF)
     return frame[offset], offset + 1
 
 

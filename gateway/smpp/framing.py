@@ -44,8 +44,7 @@ class Framer:
         while end - offset >= _LENGTH_OCTETS:
             command_length = int.from_bytes(data[offset : offset + _LENGTH_OCTETS], "big")
             if not HEADER_LENGTH <= command_length <= self._max_length:
-                why = f"command_length {command_length}"
-                raise FramingError(CommandStatus.ESME_RINVCMDLEN, 0, 0, why)
+                raise FramingError(f"command_length {command_length}", CommandStatus.ESME_RINVCMDLEN)
             if end - offset < command_length:
                 self._needed = command_length
                 break

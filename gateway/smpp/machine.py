@@ -1,0 +1,280 @@
+"""What a session does with each PDU it hears: the reactions that `states.TABLE` names.
+
+`Machine` holds the state and reacts; `session.Session` adds what the owner calls. They are two files
+because they have two readers, not because one is of use without the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from gateway.smpp import events as e
+from gateway.smpp import pdu as p
+from gateway.smpp.codec import CLASSES, encode
+from gateway.smpp.constants import (
+    MAX_COMMAND_LENGTH,
+    MAX_SEQUENCE_NUMBER,
+    RESPONSE_BIT,
+    BindType,
+    CommandStatus,
+)
+from gateway.smpp.errors import PduError
+from gateway.smpp.framing import Framer
+from gateway.smpp.states import Role, State, may_send, reactions
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """Times in seconds; `inactivity_s` 0 turns that timer off."""
+
+    enquire_link_s: float = 30.0  # silence of the peer after which we ask
+    enquire_timeout_s: float = 5.0  # further silence after which the link is dead
+    response_timeout_s: float = 10.0  # for each request of ours, and for an unbind
+    session_init_s: float = 10.0  # from the connection to the bind, one absolute deadline
+    inactivity_s: float = 0.0  # without any request or response but enquire_link: unbind
+    window: int = 100  # requests of ours without response
+    peer_window: int = 1_000  # requests of the peer without response; what exceeds it gets ESME_RMSGQFUL
+    max_length: int = MAX_COMMAND_LENGTH
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the session began; for metrics."""
+
+    received: int = 0
+    sent: int = 0
+    refused: int = 0  # requests answered by the session with an error
+    overflowed: int = 0  # of these, with ESME_RMSGQFUL
+    unexpected: int = 0  # late, repeated or unknown responses, ignored
+    malformed_responses: int = 0  # their header was used, their body was not
+    expired: int = 0
+    padded: int = 0  # PDUs with NULs behind their last field
+
+
+class Slot(NamedTuple):
+    deadline_s: float
+    response_id: int
+    context: Any
+
+
+class Machine:
+    """One side of one connection; see `states` for the theory."""
+
+    def __init__(self, role: Role, config: SessionConfig, now_s: float) -> None:
+        self.role = role
+        self.config = config
+        self.counters = Counters()
+        self.bind_type = BindType(0)
+        self._framer = Framer(config.max_length)
+        self._out: list[bytes] = []
+        self._sequence_number = 0
+        self._in_flight: dict[int, Slot] = {}  # oldest deadline first, since the time limit is one for all
+        self._owed: dict[int, int] = {}  # sequence_number -> responses owed (a careless peer repeats numbers)
+        self._owing = 0
+        self._bind: p.Bind | None = None  # asked for and not yet answered
+        self._enquiry: tuple[int, float] | None = None  # sequence_number and time of the open enquire_link
+        self._unbind_sequence_number = 0
+        self._heard_s = now_s
+        self._active_s = now_s
+        self._closing_deadline_s = now_s + config.session_init_s
+        self._enter(State.OPEN)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._reactions = _reactions(self.role, state, self.bind_type)
+        allowed = may_send(self.role, self.bind_type) if state is State.BOUND else frozenset()
+        self._may_send: frozenset[int] = allowed
+
+    def _send(self, pdu: p.Pdu) -> None:
+        self._out.append(encode(pdu))
+        self.counters.sent += 1
+
+    def _next_sequence_number(self) -> int:
+        """Ours run from 1 to 0x7FFFFFFF and around (3.4, 3.2), past those that still wait for a response."""
+        number = self._sequence_number
+        while True:
+            number = number + 1 if number < MAX_SEQUENCE_NUMBER else 1
+            if number not in self._in_flight:
+                break
+        self._sequence_number = number
+        return number
+
+    def _close(self, reason: e.CloseReason, events: list[e.Event]) -> None:
+        if self.state is State.CLOSED:
+            return
+        contexts = [slot.context for slot in self._in_flight.values()]
+        self._in_flight.clear()
+        self._owed.clear()
+        self._owing = 0
+        self._enter(State.CLOSED)
+        events.append(e.Closed(reason, contexts))
+
+    # -- reactions; each takes (pdu, now_s, events)
+
+    def _take(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        if self._owing >= self.config.peer_window:
+            self.counters.overflowed += 1
+            self._answer_with(pdu, CommandStatus.ESME_RMSGQFUL)
+            return
+        number = pdu.sequence_number
+        self._owed[number] = self._owed.get(number, 0) + 1
+        self._owing += 1
+        self._active_s = now_s
+        events.append(e.Incoming(pdu))
+
+    def _note(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        events.append(e.Incoming(pdu))
+
+    def _settle(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        slot = self._in_flight.get(pdu.sequence_number)
+        if slot is None or slot.response_id != pdu.command_id:
+            self.counters.unexpected += 1
+            return
+        del self._in_flight[pdu.sequence_number]
+        self._active_s = now_s
+        events.append(e.Response(slot.context, pdu))
+
+    def _ask_for_bind(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        assert isinstance(pdu, p.Bind)
+        self._bind = pdu
+        self._enter(State.BINDING)
+        events.append(e.BindRequested(pdu))
+
+    def _bind_answered(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        assert isinstance(pdu, p.BindResp)
+        bind = self._bind
+        if bind is None or pdu.sequence_number != bind.sequence_number or type(pdu) is not bind.response:
+            self.counters.unexpected += 1
+        elif pdu.command_status:
+            self._bind_failed(pdu.command_status, events)
+        else:
+            self._bound(bind)
+            self._active_s = now_s
+            events.append(e.Bound(pdu))
+
+    def _bound(self, bind: p.Bind) -> None:
+        self._bind = None
+        self.bind_type = bind.bind_type
+        self._enter(State.BOUND)
+
+    def _bind_failed(self, command_status: int, events: list[e.Event]) -> None:
+        self._bind = None
+        self._enter(State.OPEN)
+        events.append(e.BindRefused(command_status))
+
+    def _invited(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        assert isinstance(pdu, p.Outbind)
+        events.append(e.Invited(pdu))
+
+    def _nacked(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        """generic_nack: the peer could make nothing of the PDU with this number (3.4, 4.3)."""
+        number = pdu.sequence_number
+        slot = self._in_flight.pop(number, None)
+        if slot is not None:
+            events.append(e.Response(slot.context, pdu))
+        elif self.state is State.BINDING and self._bind is not None and number == self._bind.sequence_number:
+            self._bind_failed(pdu.command_status or CommandStatus.ESME_RBINDFAIL, events)
+        elif self.state is State.UNBINDING and number == self._unbind_sequence_number:
+            self._close(e.CloseReason.UNBOUND, events)
+        else:
+            self._enquiry_answered(pdu, now_s, events)  # a peer without enquire_link is alive all the same
+
+    def _answer_enquiry(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        self._answer_with(pdu, CommandStatus.ESME_ROK)
+
+    def _enquiry_answered(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        if self._enquiry is not None and pdu.sequence_number == self._enquiry[0]:
+            self._enquiry = None
+        else:
+            self.counters.unexpected += 1
+
+    def _let_go(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        """The peer unbinds. `session` sends the unbind_resp as soon as nothing is open."""
+        self._unbind_sequence_number = pdu.sequence_number
+        self._closing_deadline_s = now_s + self.config.response_timeout_s
+        self._enter(State.DRAINING)
+        events.append(e.Unbinding())
+
+    def _crossed_unbind(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        self._answer_with(pdu, CommandStatus.ESME_ROK)  # and wait for the answer to our own
+
+    def _unbound(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        if pdu.sequence_number == self._unbind_sequence_number:
+            self._close(e.CloseReason.UNBOUND, events)
+        else:
+            self.counters.unexpected += 1
+
+    def _put_off(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        status = CommandStatus.ESME_RX_T_APPN if self.role is Role.ESME else CommandStatus.ESME_RSYSERR
+        self._answer_with(pdu, status)
+
+    def _refuse_for_state(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        why = f"{type(pdu).__name__} to an {self.role.value} in state {self.state.value}"
+        if self.bind_type:
+            why += f" as {self.bind_type.name}"
+        status = CommandStatus.ESME_RINVBNDSTS
+        self._refuse(PduError(status, pdu.command_id, pdu.sequence_number, why), now_s, events)
+
+    def _refuse_second_bind(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        status = CommandStatus.ESME_RALYBND
+        self._refuse(PduError(status, pdu.command_id, pdu.sequence_number, "bound already"), now_s, events)
+
+    def _ignore(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        self.counters.unexpected += 1
+
+    # -- answers
+
+    def _answer_with(self, request: p.Pdu, command_status: int) -> None:
+        self._send(response_to(request, command_status))
+
+    def _refuse(self, error: PduError, now_s: float, events: list[e.Event]) -> None:
+        """Answer what could not be decoded or is not allowed.
+
+        A request of a known kind gets its own response with the error, everything else a generic_nack; but
+        nothing that is a response is ever nacked, since two peers could nack each other for ever.
+        """
+        cls = CLASSES.get(error.command_id)
+        if cls is not None and error.command_id & RESPONSE_BIT and not error.fatal:
+            # The header is sound and says what became of the request; only the body is lost.
+            self.counters.malformed_responses += 1
+            response = cls(command_status=error.received_status, sequence_number=error.sequence_number)
+            self._reactions[error.command_id](self, response, now_s, events)
+            return
+        if cls is None and _is_response(error.command_id):
+            self.counters.unexpected += 1
+            return
+        self.counters.refused += 1
+        answer = cls.response if cls is not None else None
+        self._send(
+            (answer or p.GenericNack)(
+                command_status=error.command_status, sequence_number=error.sequence_number
+            )
+        )
+        events.append(e.Refused(error))
+
+
+_Method = Callable[[Machine, p.Pdu, float, list[e.Event]], None]
+
+
+@cache
+def _reactions(role: Role, state: State, bind_type: BindType) -> dict[int, _Method]:
+    """The table's reactions as methods, by command id; nothing is heard any more once closed."""
+    if state is State.CLOSED:
+        return {}
+    return {
+        command_id: getattr(Machine, reaction.value)
+        for command_id, reaction in reactions(role, state, bind_type).items()
+    }
+
+
+def response_to(request: p.Pdu, command_status: int, **fields: Any) -> p.Pdu:
+    """The response of the request's kind, with its sequence_number; a generic_nack where there is none."""
+    cls = request.response or p.GenericNack
+    return cls(command_status=command_status, sequence_number=request.sequence_number, **fields)
+
+
+def _is_response(command_id: int) -> bool:
+    """An unknown id in one of the ranges of responses, standard or vendors' (3.4, 5.1.2.1, table 5-1)."""
+    number = command_id ^ RESPONSE_BIT
+    return number <= 0x1FF or 0x10200 <= number <= 0x102FF

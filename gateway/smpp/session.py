@@ -1,0 +1,257 @@
+"""One SMPP session without I/O or clock: bytes and times in, events and bytes out (after h11).
+
+The owner (a link, or a test) feeds `receive` with what it read and `tick` when `next_deadline_s` has come,
+acts on the events, and writes what `data_to_send` gives, once per loop turn. `states.TABLE` says what
+happens when, and `machine` does it; here is what the owner calls. Times are seconds of any monotonic clock.
+
+Invariants: a request of the peer is handed out at most once and is answered exactly once, by `respond` or
+by the session; a request of ours gives exactly one Response or Expired, or stands in Closed.contexts;
+memory is bounded by the window, the peer's window and one PDU.
+"""
+
+from typing import Any
+
+from gateway.smpp import events as e
+from gateway.smpp import pdu as p
+from gateway.smpp.codec import decode, encode
+from gateway.smpp.constants import INTERFACE_VERSION, CommandStatus, Tlv
+from gateway.smpp.errors import NotBound, PduError, SessionError, WindowFull
+from gateway.smpp.machine import Counters, Machine, SessionConfig, Slot, response_to
+from gateway.smpp.states import Role, State
+
+__all__ = ["Counters", "Role", "Session", "SessionConfig", "State", "response_to"]
+
+
+class Session(Machine):
+    """`Session(role, config, now_s)` once connected; `state`, `bind_type` and `counters` are to be read."""
+
+    # -- what the owner reads
+
+    @property
+    def window_free(self) -> int:
+        """How many requests `request` takes now, 0 when not bound."""
+        if self.state is not State.BOUND:
+            return 0
+        return self.config.window - len(self._in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of ours without a response."""
+        return len(self._in_flight)
+
+    @property
+    def owing(self) -> int:
+        """Requests of the peer that were handed out and not yet answered."""
+        return self._owing
+
+    def may_send(self, command_id: int) -> bool:
+        """Whether this session, bound as it is, may send requests of this kind."""
+        return command_id in self._may_send
+
+    def next_deadline_s(self) -> float | None:
+        """When to call `tick` at the latest; None when closed. In the past when something is due already."""
+        if self.state is State.CLOSED:
+            return None
+        if self.state is State.BOUND:
+            deadline_s = self._enquiry_deadline_s()
+            if self.config.inactivity_s:
+                deadline_s = min(deadline_s, self._active_s + self.config.inactivity_s)
+        elif self._drained:
+            return self._heard_s
+        else:
+            deadline_s = self._closing_deadline_s
+        for slot in self._in_flight.values():
+            return min(deadline_s, slot.deadline_s)
+        return deadline_s
+
+    def data_to_send(self) -> bytes:
+        """All octets to write since the last call, joined for one write."""
+        if not self._out:
+            return b""
+        data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+        self._out.clear()
+        return data
+
+    # -- what the owner does
+
+    def bind(self, pdu: p.Bind) -> None:
+        """ESME: ask for a bind of the PDU's type; answered by Bound, BindRefused or Closed."""
+        if self.role is not Role.ESME or self.state is not State.OPEN:
+            raise SessionError(f"no bind by an {self.role.value} in state {self.state.value}")
+        pdu.sequence_number = self._next_sequence_number()
+        self._send(pdu)
+        self._bind = pdu
+        self._enter(State.BINDING)
+
+    def outbind(self, pdu: p.Outbind) -> None:
+        """SMSC: ask the ESME at the other end to bind."""
+        if self.role is not Role.SMSC or self.state is not State.OPEN:
+            raise SessionError(f"no outbind by an {self.role.value} in state {self.state.value}")
+        pdu.sequence_number = self._next_sequence_number()
+        self._send(pdu)
+
+    def accept_bind(self, system_id: str) -> None:
+        """SMSC: answer the BindRequested; the session is bound from now on."""
+        bind = self._bind_request()
+        tlvs: p.Tlvs = ()
+        if bind.interface_version >= INTERFACE_VERSION:  # older peers know no TLVs
+            tlvs = ((Tlv.SC_INTERFACE_VERSION, bytes((INTERFACE_VERSION,))),)
+        self._send(response_to(bind, CommandStatus.ESME_ROK, system_id=system_id, tlvs=tlvs))
+        self._bound(bind)
+
+    def refuse_bind(self, command_status: int) -> None:
+        """SMSC: answer the BindRequested with an error; the peer may ask again within session_init_s."""
+        self._send(response_to(self._bind_request(), command_status))
+        self._bind = None
+        self._enter(State.OPEN)
+
+    def request(self, pdu: p.Pdu, now_s: float, context: Any = None) -> int:
+        """Send a request and return its sequence_number; `context` comes back with the Response or Expired.
+
+        Raises `NotBound`, also when the bind's type does not allow it, `WindowFull`, and `codec.Unencodable`.
+        """
+        if self.state is not State.BOUND:
+            raise NotBound(f"the session is {self.state.value}")
+        response = pdu.response
+        if response is None or pdu.command_id not in self._may_send:
+            raise NotBound(f"a bound {self.bind_type.name} {self.role.value} sends no {type(pdu).__name__}")
+        if len(self._in_flight) >= self.config.window:
+            raise WindowFull(f"{self.config.window} requests wait for their responses")
+        number = self._next_sequence_number()
+        pdu.sequence_number = number
+        self._out.append(encode(pdu))
+        self.counters.sent += 1
+        self._in_flight[number] = Slot(now_s + self.config.response_timeout_s, response.command_id, context)
+        self._active_s = now_s
+        return number
+
+    def respond(self, sequence_number: int, response: p.Pdu) -> bool:
+        """Answer an Incoming; False when the session closed meanwhile and the peer will never know."""
+        if self.state is State.CLOSED:
+            return False
+        owed = self._owed.get(sequence_number, 0)
+        if not owed:
+            raise SessionError(f"no response is owed to #{sequence_number}")
+        if owed == 1:
+            del self._owed[sequence_number]
+        else:
+            self._owed[sequence_number] = owed - 1
+        self._owing -= 1
+        response.sequence_number = sequence_number
+        self._send(response)
+        return True
+
+    def unbind(self, now_s: float) -> list[e.Event]:
+        """Begin the end: nothing new is sent or taken, and Closed follows, at once when nothing is bound."""
+        events: list[e.Event] = []
+        if self.state in (State.OPEN, State.BINDING):
+            self._close(e.CloseReason.UNBOUND, events)
+        elif self.state is State.BOUND:
+            self._start_unbind(now_s)
+        return events
+
+    def connection_lost(self) -> list[e.Event]:
+        """The connection is gone: Closed, unless that was told before."""
+        events: list[e.Event] = []
+        self._close(e.CloseReason.CONNECTION_LOST, events)
+        return events
+
+    def receive(self, data: bytes, now_s: float) -> list[e.Event]:
+        """Take what was read from the connection, in any segments."""
+        events: list[e.Event] = []
+        counters = self.counters
+        try:
+            for frame in self._framer.frames(data):
+                if self.state is State.CLOSED:
+                    break
+                counters.received += 1
+                self._heard_s = now_s
+                try:
+                    pdu = decode(frame)
+                except PduError as error:
+                    self._refuse(error, now_s, events)
+                    continue
+                if pdu.padding:
+                    counters.padded += 1
+                self._reactions[pdu.command_id](self, pdu, now_s, events)
+        except PduError as error:  # from the framer
+            if self.state is not State.CLOSED:
+                self._refuse(error, now_s, events)
+                self._close(e.CloseReason.STREAM_BROKEN, events)
+        if self._drained:
+            self._finish_draining(events)
+        return events
+
+    def tick(self, now_s: float) -> list[e.Event]:
+        """Let time pass: requests expire, enquire_link goes out, a dead peer is given up."""
+        events: list[e.Event] = []
+        self._expire(now_s, events)
+        match self.state:
+            case State.OPEN | State.BINDING:
+                if now_s >= self._closing_deadline_s:
+                    self._close(e.CloseReason.NOT_BOUND_IN_TIME, events)
+            case State.BOUND:
+                self._watch(now_s, events)
+            case State.UNBINDING:
+                if now_s >= self._closing_deadline_s:
+                    self._close(e.CloseReason.UNBIND_UNANSWERED, events)
+            case State.DRAINING:
+                if self._drained or now_s >= self._closing_deadline_s:
+                    self._finish_draining(events)
+        return events
+
+    def _expire(self, now_s: float, events: list[e.Event]) -> None:
+        expired = []
+        for number, slot in self._in_flight.items():
+            if slot.deadline_s > now_s:
+                break
+            expired.append(number)
+        for number in expired:
+            events.append(e.Expired(self._in_flight.pop(number).context))
+        self.counters.expired += len(expired)
+
+    def _watch(self, now_s: float, events: list[e.Event]) -> None:
+        """The timers of a bound session: is the peer alive, and does anybody need it?"""
+        inactivity_s = self.config.inactivity_s
+        if inactivity_s and now_s >= self._active_s + inactivity_s:
+            self._start_unbind(now_s)
+        elif now_s >= self._enquiry_deadline_s():
+            if self._enquiry is not None:
+                self._close(e.CloseReason.ENQUIRE_LINK_UNANSWERED, events)
+            else:
+                number = self._next_sequence_number()
+                self._enquiry = number, now_s
+                self._send(p.EnquireLink(sequence_number=number))
+
+    def _enquiry_deadline_s(self) -> float:
+        """When to ask, or, having asked, when to give up.
+
+        A peer that sends other PDUs meanwhile is busy rather than dead; like every request an enquire_link
+        then has response_timeout_s, but no more.
+        """
+        config = self.config
+        if self._enquiry is None:
+            return self._heard_s + config.enquire_link_s
+        asked_s = self._enquiry[1]
+        patience_s = max(config.enquire_timeout_s, config.response_timeout_s)
+        return min(max(asked_s, self._heard_s) + config.enquire_timeout_s, asked_s + patience_s)
+
+    def _start_unbind(self, now_s: float) -> None:
+        number = self._next_sequence_number()
+        self._unbind_sequence_number = number
+        self._closing_deadline_s = now_s + self.config.response_timeout_s
+        self._send(p.Unbind(sequence_number=number))
+        self._enter(State.UNBINDING)
+
+    @property
+    def _drained(self) -> bool:
+        return self.state is State.DRAINING and not self._owing and not self._in_flight
+
+    def _finish_draining(self, events: list[e.Event]) -> None:
+        self._send(p.UnbindResp(sequence_number=self._unbind_sequence_number))
+        self._close(e.CloseReason.PEER_UNBOUND, events)
+
+    def _bind_request(self) -> p.Bind:
+        if self.role is not Role.SMSC or self.state is not State.BINDING or self._bind is None:
+            raise SessionError(f"no bind to answer by an {self.role.value} in state {self.state.value}")
+        return self._bind
