@@ -13,9 +13,7 @@ Language = Literal["zh", "en"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carrier:
-    """The rules of one carrier. Times in seconds, `stay_hours` in hours, `window_days` calendar days of
-    `timezone`.
-    """
+    """The rules of one carrier. `window_days` are calendar days of `timezone`."""
 
     name: str
     numbers: tuple[str, ...] = ()

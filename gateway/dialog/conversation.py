@@ -1,5 +1,4 @@
-"""One step of a dialog: a subscriber's message and where he stood give what he is told and where he stands
-now.
+"""One step of a dialog: from a message and where the subscriber stood, what he is told and where he stands.
 
 Theory of operation. A carrier's dialog is one table for all of them, from the stage (what was last asked
 for) and what was typed to an action; what differs between carriers is only what the bare keyword leads to
@@ -49,16 +48,18 @@ class Asked(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What follows from a message. `reply` None: by rule not answered. `reason`: the outcome, for records
-    and metrics.
+    """What follows from a message. `reply` None: by rule not answered.
 
-    `english` is the language to render the reply in.
+    `reason`: the outcome, for records and metrics. `english`: the language to render the reply in.
+    `wrong_try`: digits were compared and not right, also where that locked (what an alarm for guessing
+    counts).
     """
 
     state: State
     reply: Reply | None
     reason: Kind | Silence
     english: bool
+    wrong_try: bool = False
 
 
 class Typed(Enum):
@@ -105,13 +106,13 @@ def step(carrier: Carrier, state: State, asked: Asked, now_s: float, tz: tzinfo)
     english = _english(carrier, state, stage, typed, asked)
     if carrier.limited and _looping(carrier, state, now):
         return Decision(state, None, Silence.LOOP, english)
-    turn = _Turn(carrier, state, stage, asked, english, now, day)
-    state, reply = _TABLE[stage][typed](turn)
+    after, reply = TABLE[stage][typed](_Turn(carrier, state, stage, asked, english, now, day))
     if reply is None:
-        return Decision(state, None, Silence.TOO_SOON, english)
+        return Decision(after, None, Silence.TOO_SOON, english)
+    wrong_try = after.wrong_tries_30_days > state.wrong_tries_30_days
     if carrier.limited:
-        state = _counted_answer(carrier, state, now)
-    return Decision(state, reply, reply.kind, english)
+        after = _counted_answer(carrier, after, now)
+    return Decision(after, reply, reply.kind, english, wrong_try)
 
 
 def _typed(carrier: Carrier, intent: Intent) -> Typed:
@@ -285,9 +286,7 @@ def _want_consent(turn: _Turn) -> _Outcome:
 
 
 def _too_soon(turn: _Turn, last_s: int) -> bool:
-    """Whether a notice went out less than the interval ago; one from the future (a clock set back) does not
-    count.
-    """
+    """Whether a notice went out less than the interval ago. One from the future is of a clock set back."""
     return turn.carrier.limited and last_s > 0 and 0 <= turn.now_s - last_s < turn.carrier.help_interval_s
 
 
@@ -311,7 +310,7 @@ _NEW: Mapping[Typed, _Action] = {
     Typed.NO: _help,
     Typed.OTHER: _help,
 }
-_TABLE: Mapping[Stage, Mapping[Typed, _Action]] = {
+TABLE: Mapping[Stage, Mapping[Typed, _Action]] = {  # every stage, every kind of text
     Stage.IDLE: _NEW,
     Stage.EXPIRED: {**_NEW, Typed.DIGITS: _expire, Typed.YES: _expire},
     Stage.DIGITS: {
