@@ -19,6 +19,4 @@ class StoreUnavailable(StoreError):  # noqa: N818 -- named for what happened
 
 
 class StoreRefused(StoreError):  # noqa: N818 -- named for what happened
-    """The store or its keys are there but must not be used: wrong password, too old, wrong layout, key file
-    unsafe.
-    """
+    """The store or its keys are there but must not be used: wrong password, too old, unsafe key file."""

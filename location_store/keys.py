@@ -65,20 +65,24 @@ class KeyFile:
         )
         entry = {"id": key.id, "created": key.created, "secret": key.secret.hex()}
         text = json.dumps({"version": _VERSION, "keys": [entry]}, indent=2) + "\n"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
+        _write_new(path, text)
+        return cls((key,))
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
             raise StoreRefused(
                 f"key file {path} exists already: it is kept, since without it no stored history can be found"
-            ) from None
-        except OSError as error:
-            raise StoreRefused(f"cannot write key file {path}: {error.strerror}") from error
-        return cls((key,))
+            )
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreRefused(f"cannot write key file {path}: {error.strerror}") from error
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:

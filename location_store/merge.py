@@ -1,5 +1,4 @@
-"""The columnar merge: a batch of sightings into the packed histories of many subscribers. The heart of
-ingest.
+"""The columnar merge, the heart of ingest: a batch of sightings into many packed histories.
 
 Theory of operation. A history is a fold over sightings in the order of time, but they arrive late, doubled
 and out of order. So the sightings of the last `lateness` before a subscriber's newest one are kept as they
@@ -15,7 +14,7 @@ the slicing of its bytes.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +24,10 @@ from location_store.record_columns import Ints, Points, Stays, pack_columns, unp
 from location_store.stays import MAX_STEP_MIN, NEW_RECORD_GAP_MIN, Neighbours, Stay, absorb_drift
 
 LATENESS_MIN = 120
-MAX_TAIL_POINTS = (
-    1024  # more within the lateness is a test number or a shared one; its effective lateness shrinks
-)
-_MAX_OWNERS = 2**23  # owner, minute u24 and place u16 in one int64
+MAX_TAIL_POINTS = 1024  # more is a number that many phones share; its effective lateness shrinks
+Column = npt.NDArray[np.integer[Any]]
+
+_MAX_OWNERS = 2**23  # see Points.keys
 
 
 class MergeResult(NamedTuple):
@@ -48,9 +47,9 @@ class _Horizons(NamedTuple):
 
 def merge(
     states: Sequence[bytes | None],
-    owner: npt.ArrayLike,
-    minute: npt.ArrayLike,
-    place: npt.ArrayLike,
+    owner: Column,
+    minute: Column,
+    place: Column,
     *,
     lateness_min: int = LATENESS_MIN,
     cutoff_min: int = EPOCH_MIN,
@@ -92,10 +91,8 @@ def merge(
     return MergeResult(merged, late, old)
 
 
-def _sightings(histories: int, owner: npt.ArrayLike, minute: npt.ArrayLike, place: npt.ArrayLike) -> Points:
-    rows = Points(
-        *(np.asarray(column).astype(np.int64, casting="same_kind") for column in (owner, minute, place))
-    )
+def _sightings(histories: int, owner: Column, minute: Column, place: Column) -> Points:
+    rows = Points(*(column.astype(np.int64) for column in (owner, minute, place)))
     if not rows.owner.shape == rows.minute.shape == rows.place.shape or rows.owner.ndim != 1:
         raise ValueError("owner, minute and place must be columns of one length")
     rows = rows._replace(minute=rows.minute - EPOCH_MIN)
@@ -126,8 +123,7 @@ def _in_time(rows: Points, horizons: _Horizons, lateness: int, cutoff: int) -> t
     order = np.argsort(rows.owner[young], kind="stable")
     rows = Points(*(column[young][order] for column in rows))
     seen = np.maximum(rows.minute, horizons.newest[rows.owner])
-    # A running maximum for each owner: owners ascend, so a greater owner outdoes every minute of those
-    # before it.
+    # A running maximum for each owner: they ascend, so that a greater owner outdoes all minutes before it.
     seen = np.maximum.accumulate(rows.owner << 24 | seen) & MAX_MIN
     reached = np.maximum(seen - lateness, horizons.settled[rows.owner] + 1)
     timely = rows.minute >= reached
@@ -137,8 +133,7 @@ def _in_time(rows: Points, horizons: _Horizons, lateness: int, cutoff: int) -> t
 
 def _union(tails: Points, rows: Points) -> Points:
     """Both together, by owner, minute and place, without duplicates."""
-    keys = [points.owner << 40 | points.minute << 16 | points.place for points in (tails, rows)]
-    key = np.sort(np.concatenate(keys))
+    key = np.sort(np.concatenate([tails.keys(), rows.keys()]))
     key = key[np.append(True, key[1:] != key[:-1])[: key.size]]  # np.unique hashes, several times slower here
     return Points(key >> 40, key >> 16 & MAX_MIN, key & 0xFFFF)
 
@@ -149,8 +144,9 @@ def _of(stays: Stays, chosen: npt.NDArray[np.bool_], index: Ints) -> Stays:
 
 
 def _split(points: Points, lateness: int) -> tuple[Points, Points]:
-    """What is to be settled, and what remains in the tail. Every owner 0, 1, ... has a point; the newest
-    stays in the tail.
+    """What is to be settled, and what remains in the tail: the newest sighting at least.
+
+    Every owner 0, 1, ... has a point.
     """
     count = np.bincount(points.owner)
     end = np.cumsum(count)
@@ -169,18 +165,15 @@ def _settle(stays: Stays, points: Points) -> Stays:
     It is put before them as a first row with its own first minute and dwell; every row then begins a stay or
     adds to it.
     """
-    is_last = np.append(stays.owner[1:] != stays.owner[:-1], True)[: stays.owner.size]
+    is_last = stays.is_last()
     done, seed = stays.where(~is_last), stays.where(is_last)
     zeros = np.zeros_like(points.minute)
     rows = _by_owner(seed, Stays(points.owner, points.place, points.minute, points.minute, zeros))
     if not rows.owner.size:
         return rows
     gap = rows.first[1:] - rows.last[:-1]
-    same = (
-        (rows.owner[1:] == rows.owner[:-1])
-        & (rows.place[1:] == rows.place[:-1])
-        & (gap <= NEW_RECORD_GAP_MIN)
-    )
+    same = (rows.owner[1:] == rows.owner[:-1]) & (rows.place[1:] == rows.place[:-1])
+    same &= gap <= NEW_RECORD_GAP_MIN
     begins = np.append(True, ~same)
     starts = np.flatnonzero(begins)
     gain = np.append(0, np.where(same, np.minimum(gap, MAX_STEP_MIN), 0))
@@ -203,16 +196,17 @@ def _by_owner(before: Stays, after: Stays) -> Stays:
 
 
 def _trim(stays: Stays, cutoff: int) -> Stays:
-    """Without stays that ended before the cutoff, save a last one that a sighting after the cutoff may still
-    prolong.
+    """Without stays that ended before the cutoff.
+
+    The last one goes only when no sighting after the cutoff can prolong it any more.
     """
-    is_last = np.append(stays.owner[1:] != stays.owner[:-1], True)[: stays.owner.size]
-    return stays.where(stays.last >= np.where(is_last, cutoff - NEW_RECORD_GAP_MIN, cutoff))
+    return stays.where(stays.last >= np.where(stays.is_last(), cutoff - NEW_RECORD_GAP_MIN, cutoff))
 
 
 def _limit(stays: Stays, neighbours: Neighbours | None) -> Stays:
-    """At most MAX_STAYS for each owner: drift is absorbed, then the shortest stays go, the oldest first; the
-    last remains.
+    """At most MAX_STAYS for each owner.
+
+    Drift is absorbed under the default rules; then the shortest stays go, the oldest first; the last remains.
     """
     crowded = np.flatnonzero(np.bincount(stays.owner) > MAX_STAYS)
     if not crowded.size:
@@ -221,9 +215,8 @@ def _limit(stays: Stays, neighbours: Neighbours | None) -> Stays:
     rest = stays.where(~is_crowded)
     for owner in crowded.tolist():
         mine = stays.where(stays.owner == owner)
-        kept = _fewer(
-            [Stay(*row) for row in zip(*(column.tolist() for column in mine[1:]), strict=True)], neighbours
-        )
+        rows = zip(*(column.tolist() for column in mine[1:]), strict=True)
+        kept = _fewer([Stay(*row) for row in rows], neighbours)
         columns = np.array(kept, np.int64).T
         rest = _by_owner(rest, Stays(np.full(len(kept), owner, np.int64), *columns))
     return rest

@@ -51,8 +51,9 @@ class Pseudonym(NamedTuple):
 
 
 class Pseudonyms:
-    """Pseudonyms under one key of the file: the newest (0) to write with; older ones to read with during a
-    rotation.
+    """Pseudonyms under one key of the file.
+
+    epoch 0, the newest key, to write and read with; older ones to read with during a rotation.
     """
 
     def __init__(self, keys: KeyFile, layout: Layout, epoch: int = 0) -> None:

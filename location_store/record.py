@@ -31,6 +31,7 @@ MAX_MIN = 2**24 - 1  # the last minute after EPOCH_MIN that a record can hold
 VERSION = 1
 HEADER_BYTES, STAY_BYTES, MINUTE_BYTES = 3, 9, 3
 MAX_STAYS = 255
+MAX_VARINT_BYTES = 6  # (a step of up to 2^24 minutes) * (up to 2^16 places) + index
 MAX_LENGTH_MIN = 2**16 - 1  # 45 days: beyond any window
 
 _STAY = struct.Struct("<HHBHH")  # u24 as u16 and u8
@@ -66,8 +67,9 @@ def write_count(blob: bytes) -> int:
 
 
 def pack(history: History, write_count: int) -> bytes:
-    """The record's bytes. Stays beyond 45 days are shortened; ValueError for anything else the format cannot
-    hold.
+    """The record's bytes.
+
+    Stays beyond 45 days are shortened; ValueError for anything else that the format cannot hold.
     """
     if len(history.stays) > MAX_STAYS:
         raise ValueError(f"{len(history.stays)} stays, a record holds {MAX_STAYS}")
@@ -85,9 +87,7 @@ def pack(history: History, write_count: int) -> bytes:
 
 
 def shortened(stay: Stay) -> Stay:
-    """A stay longer than a record holds, cut at its beginning with its dwell in proportion; any other
-    unchanged.
-    """
+    """A stay too long for a record cut at its beginning, dwell in proportion; any other as it is."""
     place, first, last, dwell = stay
     if last - first <= MAX_LENGTH_MIN:
         return stay
@@ -157,8 +157,8 @@ def _varints(blob: bytes, start: int) -> Iterable[int]:
         if byte < 128:
             yield value
             value = shift = 0
-        else:
-            shift += 7
+        elif (shift := shift + 7) == 7 * MAX_VARINT_BYTES:
+            raise _damaged(blob, "a number is too long")
     if shift:
         raise _damaged(blob, "ends within a number")
 

@@ -15,6 +15,7 @@ from location_store.record import (
     HEADER_BYTES,
     MAX_LENGTH_MIN,
     MAX_MIN,
+    MAX_VARINT_BYTES,
     MINUTE_BYTES,
     STAY_BYTES,
     VERSION,
@@ -26,7 +27,6 @@ Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 _STAY = np.dtype([("place", "<u2"), ("low", "<u2"), ("high", "u1"), ("length", "<u2"), ("dwell", "<u2")])
-_MAX_VARINT_BYTES = 6  # (a step of up to 2^24 minutes) * (up to 2^16 places) + index
 
 
 class Stays(NamedTuple):
@@ -41,6 +41,10 @@ class Stays(NamedTuple):
     def where(self, mask: npt.NDArray[np.bool_]) -> "Stays":
         return Stays(*(column[mask] for column in self))
 
+    def is_last(self) -> npt.NDArray[np.bool_]:
+        """Which rows are the last, newest stay of their owner."""
+        return np.append(self.owner[1:] != self.owner[:-1], True)[: self.owner.size]
+
 
 class Points(NamedTuple):
     """One row a sighting, by owner, then (minute, place), distinct."""
@@ -48,6 +52,10 @@ class Points(NamedTuple):
     owner: Ints
     minute: Ints
     place: Ints
+
+    def keys(self) -> Ints:
+        """Rows as single integers in the same order: owner (up to 2^23), minute u24, place u16."""
+        return self.owner << 40 | self.minute << 16 | self.place
 
 
 def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Stays, Points]:
@@ -66,7 +74,12 @@ def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Stays, Points]:
         stays = _unpack_stays(data, owner, offset + HEADER_BYTES, count)
         has_tail = tail_size > 0
         tail_offset = (offset + size - tail_size)[has_tail]
-        return stays, _unpack_tails(data, owner[has_tail], tail_offset, tail_size[has_tail])
+        tails = _unpack_tails(data, owner[has_tail], tail_offset, tail_size[has_tail])
+        settled = np.full(len(blobs), -1, np.int64)
+        settled[stays.owner] = stays.last
+        if (tails.minute <= settled[tails.owner]).any():
+            raise RecordError("history record is damaged: tail begins before the last stay ended")
+        return stays, tails
     except RecordError:
         for blob in blobs:  # unpack says of the damaged one what is wrong with it
             if blob:
@@ -147,9 +160,10 @@ def _unpack_tails(data: Bytes, owner: Ints, offset: Ints, size: Ints) -> Points:
     elapsed = np.cumsum(step)
     minute = np.repeat(oldest - elapsed[head], point_count) + elapsed
     points = Points(np.repeat(owner, point_count), minute, place)
-    ahead = (minute[1:] > minute[:-1]) | ((minute[1:] == minute[:-1]) & (place[1:] > place[:-1]))
-    ordered = ahead | (points.owner[1:] != points.owner[:-1])
-    if step[head].any() or not ordered.all() or place.max() > 0xFFFF or minute.max() > MAX_MIN:
+    table = np.repeat(owner, place_count) << 16 | number[ranges(begin + 1, place_count)]
+    if step.max() > MAX_MIN or minute.max() > MAX_MIN or number[begin + place_count].max() > 0xFFFF:
+        raise RecordError("history record is damaged: tail is not in order")
+    if step[head].any() or (np.diff(table) <= 0).any() or (np.diff(points.keys()) <= 0).any():
         raise RecordError("history record is damaged: tail is not in order")
     return points
 
@@ -163,7 +177,7 @@ def _unpack_varints(data: Bytes, offset: Ints, size: Ints) -> tuple[Ints, Ints]:
         raise RecordError("history record is damaged: it ends within a number")
     starts = np.flatnonzero(np.concatenate(([True], is_end[:-1])))
     width = np.diff(starts, append=octets.size)
-    if width.max() > _MAX_VARINT_BYTES:
+    if width.max() > MAX_VARINT_BYTES:
         raise RecordError("history record is damaged: a number is too long")
     shift = 7 * ranges(np.zeros_like(width), width)
     number = np.add.reduceat((octets & 127).astype(np.int64) << shift, starts)
@@ -201,7 +215,7 @@ def _pack_tails(tails: Points, histories: int) -> tuple[Bytes, Ints]:
 def _pack_varints(number: Ints) -> tuple[Bytes, Ints]:
     """LEB128 of every number, one after the other, and the width of each."""
     width = np.ones(number.size, np.int64)
-    for bits in range(7, 7 * _MAX_VARINT_BYTES, 7):
+    for bits in range(7, 7 * MAX_VARINT_BYTES, 7):
         width += number >> bits > 0
     position = ranges(np.zeros_like(width), width)
     octets = np.repeat(number, width) >> 7 * position & 127

@@ -47,8 +47,9 @@ class StayRules(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """A visited place: first and last minute of all its stays in the window; longest_min is the figure the
-    rule compared.
+    """A visited place.
+
+    first_min, last_min: over all its stays in the window. longest_min: the figure that the rule compared.
     """
 
     place: int
@@ -65,11 +66,11 @@ class Visits(NamedTuple):
 
 
 def fold(points: Iterable[Point], settled: Sequence[Stay] = ()) -> list[Stay]:
-    """Sightings in any order, with duplicates, -> stays; `settled` are stays that ended before the first of
-    them.
+    """Sightings in any order, duplicates among them, -> stays, oldest first.
 
-    Between consecutive sightings in one place dwell grows by min(gap, 2 h); a gap over 12 h starts a new
-    stay. Within one minute the order is that of the places' ids.
+    settled: stays that ended before the first sighting; they are gone on with. Between consecutive sightings
+    in one place dwell grows by min(gap, 2 h); a gap over 12 h starts a new stay. Within one minute the order
+    is that of the places' ids.
     """
     stays = list(settled)
     for minute, place in sorted(set(points)):
@@ -166,8 +167,7 @@ def visited(  # noqa: PLR0917 -- what is known, the rules, the window
 
 
 def _continuous(stays: Sequence[Stay], _tz: ZoneInfo) -> dict[int, int]:
-    """Per place its longest single stay with half of each adjoining gap up to 30 min; never a sum over the
-    window.
+    """Per place its longest single stay, never a sum, with half of each adjoining gap up to 30 min.
 
     A gap lies between two stays of the list: a stay at the edge of the window gets none on that side.
     """
@@ -180,25 +180,15 @@ def _continuous(stays: Sequence[Stay], _tz: ZoneInfo) -> dict[int, int]:
 
 
 def _daily_span(stays: Sequence[Stay], tz: ZoneInfo) -> dict[int, int]:
-    """Per place the longest span of one local calendar day, from its first to its last minute there,
-    whatever lies between.
-    """
+    """Per place its longest span in one local day, from first to last minute, whatever lies between."""
     if not stays:
         return {}
     days = day_starts(Window(stays[0].first_min, stays[-1].last_min + 1), tz)
-    spans: dict[tuple[int, int], tuple[int, int]] = {}
-    for stay in stays:
-        day = bisect_right(days, stay.first_min) - 1
-        begin = stay.first_min
-        while True:
-            last_day = day + 1 == len(days) or stay.last_min < days[day + 1]
-            end = stay.last_min if last_day else days[day + 1]
-            spans[stay.place, day] = (spans.get((stay.place, day), (begin, end))[0], end)
-            if last_day:
-                break
-            day += 1
-            begin = days[day]
+    edges = [*days, END_OF_TIME_MIN]
+    earliest: dict[tuple[int, int], int] = {}
     longest: dict[int, int] = {}
-    for (place, _), (begin, end) in spans.items():
-        longest[place] = max(longest.get(place, 0), end - begin)
+    for place, first, last, _ in stays:
+        for day in range(bisect_right(days, first) - 1, bisect_right(days, last)):
+            begin = earliest.setdefault((place, day), max(first, edges[day]))
+            longest[place] = max(longest.get(place, 0), min(last, edges[day + 1]) - begin)
     return longest

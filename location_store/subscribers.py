@@ -49,8 +49,9 @@ class Subscriber(NamedTuple):
 
 
 def pack(subscriber: Subscriber) -> bytes:
-    """The record's bytes. A `since` before 2016 is kept as 2016, which hides as much; BadInput for one after
-    2047.
+    """The record's bytes.
+
+    A `since` before 2016 is kept as 2016, which hides as much; BadInput for one after 2047.
     """
     since, digest = subscriber.since_min, subscriber.id_digest
     if digest and len(digest) != ID_DIGEST_BYTES:

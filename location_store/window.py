@@ -40,8 +40,9 @@ def midnight_min(day: dt.date, tz: ZoneInfo) -> int:
 
 
 def day_starts(span: Window, tz: ZoneInfo) -> list[int]:
-    """The unix minutes at which the local days that touch the span begin, ascending; the first may lie
-    before the span.
+    """The unix minutes, ascending, at which the local days that touch the span begin.
+
+    The first may lie before the span.
     """
     if span.start_min >= span.end_min:
         return []

@@ -1,0 +1,32 @@
+"""Hypothesis strategies for sightings and histories, shared by the tests of the store's pure part."""
+
+from hypothesis import strategies as st
+
+from location_store.record import EPOCH_MIN, History
+from location_store.stays import Point, fold
+
+BASE_MIN = EPOCH_MIN + 5_000_000  # some day in 2025
+
+places = st.sampled_from([1100, 3101, 3301, 14290, 20000 + 26 * 9 + 15, 1, 65535])
+steps = st.one_of(st.integers(0, 150), st.sampled_from([0, 1, 119, 120, 121, 719, 720, 721, 2000]))
+
+
+@st.composite
+def sightings(draw: st.DrawFn, max_size: int = 60) -> list[Point]:
+    """Sightings in order of time, some of one minute, some twice."""
+    minute, out = BASE_MIN, []
+    for step, place in draw(st.lists(st.tuples(steps, places), max_size=max_size)):
+        minute += step
+        out.append(Point(minute, place))
+    return out
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """A history as ingest leaves it behind: settled stays, and the sightings of the last two hours."""
+    points = sorted(set(draw(sightings())))
+    if not points:
+        return History()
+    reached = points[-1].minute - 120
+    settled = fold(p for p in points if p.minute < reached)
+    return History(tuple(settled), tuple(p for p in points if p.minute >= reached))

@@ -1,0 +1,174 @@
+"""location_store.record and record_columns: the bytes of a history, one at a time and many at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from location_store.record import (
+    EMPTY,
+    EPOCH_MIN,
+    MAX_LENGTH_MIN,
+    MAX_MIN,
+    MAX_STAYS,
+    History,
+    Point,
+    RecordError,
+    Stay,
+    all_stays,
+    pack,
+    unpack,
+    write_count,
+)
+from location_store.record_columns import Points, Stays, pack_columns, unpack_columns
+from tests.location_store.histories import BASE_MIN, histories
+
+
+@given(histories(), st.integers(0, 1000))
+def test_what_is_packed_is_unpacked(history: History, count: int) -> None:
+    """Every field survives; the first byte is the write counter mod 256."""
+    blob = pack(history, count)
+    assert unpack(blob) == history
+    assert write_count(blob) == count % 256
+
+
+def test_the_format_byte_by_byte() -> None:
+    """Stored records must stay readable: this one never changes while the version is 1."""
+    history = History(
+        (Stay(1100, EPOCH_MIN + 0x012345, EPOCH_MIN + 0x012345 + 300, 299),),
+        (Point(EPOCH_MIN + 0x020000, 1100), Point(EPOCH_MIN + 0x020000 + 10, 3101)),
+    )
+    stay = "4c04 452301 2c01 2b01"
+    tail = "000002 02 cc08 9d18 00 15"
+    assert pack(history, 7).hex() == f"07 01 01 {stay} {tail}".replace(" ", "")
+
+
+def test_an_empty_history() -> None:
+    """Three bytes; no stays."""
+    assert pack(EMPTY, 1) == b"\x01\x01\x00"
+    assert unpack(b"\x01\x01\x00") == EMPTY
+    assert all_stays(EMPTY) == []
+
+
+def test_a_common_history_is_small() -> None:
+    """Four stays and three sightings in the tail: 48 bytes."""
+    stays = tuple(Stay(1100 + i, BASE_MIN + 1000 * i, BASE_MIN + 1000 * i + 900, 900) for i in range(4))
+    tail = tuple(Point(BASE_MIN + 5000 + 40 * i, 1100) for i in range(3))
+    assert len(pack(History(stays, tail), 0)) == 48
+
+
+def test_the_tail_goes_on_with_the_last_settled_stay() -> None:
+    """all_stays equals the fold of everything."""
+    settled = Stay(1100, BASE_MIN, BASE_MIN + 600, 500)
+    history = History((settled,), (Point(BASE_MIN + 660, 1100), Point(BASE_MIN + 700, 3101)))
+    assert all_stays(history) == [
+        Stay(1100, BASE_MIN, BASE_MIN + 660, 560),
+        Stay(3101, BASE_MIN + 700, BASE_MIN + 700, 0),
+    ]
+
+
+def test_a_stay_beyond_45_days_is_shortened_at_its_beginning() -> None:
+    """Its dwell shrinks in proportion; no window reaches that far back."""
+    last = BASE_MIN + 2 * MAX_LENGTH_MIN
+    (stay,) = unpack(pack(History((Stay(1100, BASE_MIN, last, MAX_LENGTH_MIN),)), 0)).stays
+    assert stay == Stay(1100, last - MAX_LENGTH_MIN, last, MAX_LENGTH_MIN // 2)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        History(tuple(Stay(1, BASE_MIN + i, BASE_MIN + i, 0) for i in range(MAX_STAYS + 1))),
+        History((), (Point(EPOCH_MIN - 1, 1),)),
+        History((), (Point(EPOCH_MIN + MAX_MIN + 1, 1),)),
+        History((Stay(1, EPOCH_MIN - 10, EPOCH_MIN, 5),)),
+    ],
+)
+def test_what_the_format_cannot_hold_is_refused(history: History) -> None:
+    """More than 255 stays, or times outside 2016 to 2047: never cut in silence."""
+    with pytest.raises(ValueError, match="a record holds"):
+        pack(history, 0)
+
+
+@given(histories(), st.data())
+def test_a_record_cut_short_is_refused_or_a_record(history: History, data: st.DataObject) -> None:
+    """Only RecordError, one at a time and in columns alike."""
+    blob = pack(history, 1)
+    agree(blob[: data.draw(st.integers(0, len(blob)))])
+
+
+@given(histories(), st.data())
+def test_mutated_bytes_never_raise_anything_else(history: History, data: st.DataObject) -> None:
+    """Any byte changed: RecordError or a well-formed history, the same in columns."""
+    blob = bytearray(pack(history, 1))
+    blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    agree(bytes(blob))
+
+
+@given(st.binary(max_size=60))
+def test_random_bytes_never_raise_anything_else(tail: bytes) -> None:
+    """The same for bytes that were never a record."""
+    agree(b"\x01\x01" + tail)
+
+
+def agree(blob: bytes) -> None:
+    """unpack and unpack_columns take the same bytes for the same history, or both refuse them."""
+    try:
+        one: History | None = unpack(blob)
+    except RecordError:
+        one = None
+    try:
+        many: History | None = to_histories([blob])[0]
+    except RecordError:
+        many = None
+    if blob:
+        assert one == many
+    if one is not None:
+        assert all(stay.dwell_min <= stay.last_min - stay.first_min for stay in one.stays)
+
+
+def to_histories(blobs: list[bytes | None]) -> list[History]:
+    stays, tails = unpack_columns(blobs)
+    out = []
+    for i in range(len(blobs)):
+        mine = stays.where(stays.owner == i)
+        rows = zip(
+            mine.place.tolist(), mine.first.tolist(), mine.last.tolist(), mine.dwell.tolist(), strict=True
+        )
+        tail = tails.owner == i
+        points = zip(tails.minute[tail].tolist(), tails.place[tail].tolist(), strict=True)
+        out.append(
+            History(
+                tuple(Stay(p, f + EPOCH_MIN, t + EPOCH_MIN, d) for p, f, t, d in rows),
+                tuple(Point(m + EPOCH_MIN, p) for m, p in points),
+            )
+        )
+    return out
+
+
+@given(st.lists(st.none() | histories(), max_size=6))
+def test_columns_hold_what_the_records_hold(many: list[History | None]) -> None:
+    """unpack_columns is unpack for each; None is an empty history."""
+    blobs = [None if history is None else pack(history, 3) for history in many]
+    assert to_histories(blobs) == [history or EMPTY for history in many]
+
+
+@given(st.lists(histories().filter(lambda history: bool(history.tail)), min_size=1, max_size=6))
+def test_columns_are_packed_like_records(many: list[History]) -> None:
+    """pack_columns gives byte for byte what pack gives."""
+    stay_rows = [
+        (i, s.place, s.first_min - EPOCH_MIN, s.last_min - EPOCH_MIN, s.dwell_min)
+        for i, h in enumerate(many)
+        for s in h.stays
+    ]
+    point_rows = [(i, p.minute - EPOCH_MIN, p.place) for i, h in enumerate(many) for p in h.tail]
+    stays = Stays(*np.array(stay_rows, np.int64).reshape(-1, 5).T)
+    tails = Points(*np.array(point_rows, np.int64).reshape(-1, 3).T)
+    counts = np.arange(len(many)) * 50
+    assert pack_columns(stays, tails, counts) == [pack(h, 50 * i) for i, h in enumerate(many)]
+
+
+def test_one_damaged_record_among_many_is_named() -> None:
+    """The message says what is wrong with it."""
+    good = pack(History((), (Point(BASE_MIN, 1100),)), 1)
+    with pytest.raises(RecordError, match="ends within a number"):
+        unpack_columns([good, good[:-1] + b"\x80", None])

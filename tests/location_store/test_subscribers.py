@@ -1,0 +1,62 @@
+"""location_store.subscribers: the record of who somebody is to the dialog."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from location_store.errors import BadInput
+from location_store.record import EPOCH_MIN, MAX_MIN, RecordError
+from location_store.subscribers import Subscriber, pack, unpack
+
+subscribers = st.builds(
+    Subscriber,
+    carrier_id=st.integers(0, 255),
+    id_digest=st.just(b"") | st.binary(min_size=8, max_size=8),
+    language=st.sampled_from(["zh", "en"]),
+    since_min=st.none() | st.integers(EPOCH_MIN, EPOCH_MIN + MAX_MIN),
+    blocked=st.booleans(),
+    forgotten=st.booleans(),
+    imported=st.booleans(),
+)
+
+
+@given(subscribers)
+def test_what_is_packed_is_unpacked(subscriber: Subscriber) -> None:
+    """Every field survives, in at most 13 bytes."""
+    blob = pack(subscriber)
+    assert unpack(blob) == subscriber
+    assert len(blob) <= 13
+
+
+def test_the_format_byte_by_byte() -> None:
+    """Stored records must stay readable."""
+    subscriber = Subscriber(3, b"\x01" * 8, "en", EPOCH_MIN + 0x010203, imported=True)
+    assert pack(subscriber).hex() == "79" + "03" + "030201" + "01" * 8
+
+
+def test_a_usual_subscriber_takes_ten_bytes() -> None:
+    """The ID digest is most of it."""
+    assert len(pack(Subscriber(1, b"\x00" * 8, imported=True))) == 10
+
+
+def test_since_before_the_format_begins_hides_as_much() -> None:
+    """A line of 2003 is kept as one of 2016; one after 2047 is refused with a mend."""
+    assert unpack(pack(Subscriber(since_min=EPOCH_MIN - 5_000_000))).since_min == EPOCH_MIN
+    with pytest.raises(BadInput, match="2047"):
+        pack(Subscriber(since_min=EPOCH_MIN + MAX_MIN + 1))
+
+
+def test_a_digest_of_another_length_is_a_programming_error() -> None:
+    """Nothing is cut in silence."""
+    with pytest.raises(ValueError, match="8 bytes"):
+        pack(Subscriber(id_digest=b"1234"))
+
+
+@given(st.binary(max_size=20))
+def test_other_bytes_are_refused_or_a_record(blob: bytes) -> None:
+    """Only RecordError, and what is read can be written again."""
+    try:
+        subscriber = unpack(blob)
+    except RecordError:
+        return
+    assert pack(subscriber) == blob
