@@ -153,6 +153,8 @@ def visited(  # noqa: PLR0917 -- what is known, the rules, the window
     if rules.drift:
         inside = absorb_drift(inside, neighbours, rules.stay_hours)
     inside = clip(inside, end_min=window.end_min)
+    if not inside:
+        return Visits([], [])
     figure = _continuous if rules.stay_rule == "continuous" else _daily_span
     longest = figure(inside, tz)
     first: dict[int, int] = {}
@@ -181,8 +183,6 @@ def _continuous(stays: Sequence[Stay], _tz: ZoneInfo) -> dict[int, int]:
 
 def _daily_span(stays: Sequence[Stay], tz: ZoneInfo) -> dict[int, int]:
     """Per place its longest span in one local day, from first to last minute, whatever lies between."""
-    if not stays:
-        return {}
     days = day_starts(Window(stays[0].first_min, stays[-1].last_min + 1), tz)
     edges = [*days, END_OF_TIME_MIN]
     earliest: dict[tuple[int, int], int] = {}

@@ -1,0 +1,272 @@
+"""location_store.merge against a reference that keeps every sighting."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from location_store.merge import MAX_TAIL_POINTS, MergeResult, merge
+from location_store.record import (
+    EMPTY,
+    EPOCH_MIN,
+    MAX_STAYS,
+    RecordError,
+    all_stays,
+    pack,
+    unpack,
+    write_count,
+)
+from location_store.stays import Point, Stay, fold
+from tests.location_store.histories import BASE_MIN, places, steps
+
+LATENESS = 120
+Row = tuple[int, int, int]  # owner, minute, place
+
+
+@dataclass
+class Reference:
+    """One subscriber in the plainest way: every sighting in time is kept and folded from the start."""
+
+    kept: list[Point] = field(default_factory=list)
+    newest: int = 0
+
+    def see(self, point: Point) -> bool:
+        """Whether it came in time."""
+        if point.minute < self.newest - LATENESS:
+            return False
+        self.newest = max(self.newest, point.minute)
+        self.kept.append(point)
+        return True
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, *, in_time: bool = False, owners: int = 3) -> list[Row]:
+    """Sightings as they arrive: late by up to 2 h, by more (unless in_time), and twice."""
+    delays = st.sampled_from([0, 0, 0, 1, 60, 119, 120] + ([] if in_time else [121, 300]))
+    seen = st.tuples(steps, delays, st.integers(0, owners - 1), places, st.booleans())
+    now, rows = BASE_MIN, []
+    for step, delay, owner, place, twice in draw(st.lists(seen)):
+        now += step
+        rows.append((owner, now - delay, place))
+        if twice:
+            rows.append(rows[-1] if in_time else draw(st.sampled_from(rows)))
+    return rows
+
+
+def put(states: list[bytes | None], rows: list[Row], **options: int) -> MergeResult:
+    """Merge rows and store the result in states."""
+    columns = np.array(rows, np.int64).reshape(-1, 3).T
+    result = merge(states, *columns, **options)  # type: ignore[arg-type] # mypy takes all options for one type
+    for i, blob in enumerate(result.blobs):
+        if blob is not None:
+            states[i] = blob
+    return result
+
+
+def stays_of(state: bytes | None) -> list[Stay]:
+    return [] if state is None else all_stays(unpack(state))
+
+
+@given(arrivals(), st.lists(st.integers(1, 12), min_size=1))
+def test_batches_equal_the_fold_of_everything_in_time(rows: list[Row], sizes: list[int]) -> None:
+    """However the arrivals are cut into batches: the stays, and the count of late ones, of the reference."""
+    states: list[bytes | None] = [None] * 3
+    references = [Reference() for _ in states]
+    late = sum(not references[owner].see(Point(minute, place)) for owner, minute, place in rows)
+    counted = begin = 0
+    for i in range(len(rows)):
+        size = sizes[i % len(sizes)]
+        counted += put(states, rows[begin : begin + size]).late
+        begin += size
+    assert counted == late
+    assert [stays_of(state) for state in states] == [fold(reference.kept) for reference in references]
+
+
+@given(arrivals(in_time=True), st.integers(0, 80))
+def test_sightings_within_the_lateness_give_the_answer_of_sorted_input(rows: list[Row], cut: int) -> None:
+    """Shuffled by up to 2 h, across two runs, nothing is lost and the bytes are those of the sorted file."""
+    shuffled: list[bytes | None] = [None] * 3
+    late = put(shuffled, rows[:cut]).late + put(shuffled, rows[cut:]).late
+    ordered: list[bytes | None] = [None] * 3
+    put(ordered, sorted(rows, key=lambda row: row[1:]))
+    assert late == 0
+    assert [s and s[1:] for s in shuffled] == [s and s[1:] for s in ordered]
+
+
+@given(arrivals(), st.integers(0, 80))
+def test_merging_again_changes_nothing(rows: list[Row], cut: int) -> None:
+    """Neither the batch, nor all from the start after a crash in the middle."""
+    states: list[bytes | None] = [None] * 3
+    put(states, rows)
+    assert put(states, rows).blobs == [None] * 3
+
+    crashed: list[bytes | None] = [None] * 3
+    put(crashed, rows[:cut])
+    put(crashed, rows)
+    assert [s and s[1:] for s in crashed] == [s and s[1:] for s in states]
+
+
+@given(arrivals())
+def test_what_is_written_is_a_record_in_its_one_form(rows: list[Row]) -> None:
+    """pack(unpack(blob)) is the blob."""
+    states: list[bytes | None] = [None] * 3
+    put(states, rows)
+    for state in states:
+        assert state is None or pack(unpack(state), write_count(state)) == state
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32))
+def test_a_large_batch_equals_the_fold(seed: int) -> None:
+    """Hundreds of subscribers with days of sightings in one call, and again a day later."""
+    random = np.random.default_rng(seed)
+    states: list[bytes | None] = [None] * 200
+    rows: list[Row] = []
+    for day in range(2):
+        minute = np.sort(random.integers(0, 1440, 4000)) + BASE_MIN + 1440 * day
+        place = random.choice([1100, 3100, 3205], 4000)
+        batch = np.stack([random.integers(0, 200, 4000), minute, place], axis=1)
+        rows += [tuple(row) for row in batch.tolist()]
+        assert put(states, rows[-4000:]).late == 0
+    for owner in range(200):
+        assert stays_of(states[owner]) == fold(Point(m, p) for o, m, p in rows if o == owner)
+
+
+def test_only_changed_records_are_returned_each_with_the_next_counter() -> None:
+    """A new one begins at 1; 255 is followed by 0; one without news is None."""
+    states: list[bytes | None] = [None, pack(EMPTY, 255), None]
+    result = put(states, [(0, BASE_MIN, 1100), (1, BASE_MIN, 1100)])
+    assert [blob and write_count(blob) for blob in result.blobs] == [1, 0, None]
+    result = put(states, [(0, BASE_MIN, 1100), (1, BASE_MIN + 1, 1100)])
+    assert [blob and write_count(blob) for blob in result.blobs] == [None, 1, None]
+
+
+def test_the_limit_of_lateness() -> None:
+    """120 minutes behind the newest still count, 121 are late; 0 leaves the newest minute open."""
+    states: list[bytes | None] = [None]
+    result = put(states, [(0, BASE_MIN, 1100), (0, BASE_MIN - 120, 3100), (0, BASE_MIN - 121, 3100)])
+    assert (result.late, result.old) == (1, 0)
+    assert [stay.place for stay in stays_of(states[0])] == [3100, 1100]
+    rows = [(0, BASE_MIN + 5, 1100), (0, BASE_MIN + 5, 3100), (0, BASE_MIN + 4, 1100)]
+    assert put([None], rows, lateness_min=0).late == 1
+
+
+def test_the_lateness_may_be_raised_later() -> None:
+    """What was settled under a smaller lateness stays settled: a sighting before it is late all the same."""
+    states: list[bytes | None] = [None]
+    put(states, [(0, BASE_MIN + 10 * i, 1100) for i in range(60)], lateness_min=60)
+    before = stays_of(states[0])
+    result = put(states, [(0, BASE_MIN + 5, 3100), (0, BASE_MIN + 595, 3100)], lateness_min=600)
+    assert result.late == 1
+    assert [stay.place for stay in stays_of(states[0])] == [1100, 3100]
+    assert stays_of(states[0])[0] == before[0]
+
+
+def test_what_is_older_than_the_cutoff_is_counted_and_forgotten() -> None:
+    """Rows before it are old, not late; stays that ended before it leave a record that is written."""
+    cutoff = BASE_MIN + 10_000
+    states: list[bytes | None] = [None]
+    put(states, [(0, BASE_MIN + 60 * i, 1100 + i // 5) for i in range(20)])
+    result = put(states, [(0, BASE_MIN, 1100), (0, cutoff, 3100), (0, cutoff - 1, 3100)], cutoff_min=cutoff)
+    assert (result.late, result.old) == (0, 2)
+    assert stays_of(states[0]) == [Stay(3100, cutoff, cutoff, 0)]
+    assert put([None], [(0, cutoff - 1, 3100)], cutoff_min=cutoff) == MergeResult([None], 0, 1)
+
+
+def test_a_stay_across_the_cutoff_is_kept_whole() -> None:
+    """It ended within 12 h before the cutoff and goes on after it, so it is still one stay."""
+    states: list[bytes | None] = [None]
+    put(states, [(0, BASE_MIN + 60 * i, 1100) for i in range(20)])
+    last = BASE_MIN + 60 * 19
+    put(states, [(0, last + 700, 1100)], cutoff_min=last + 690)
+    assert stays_of(states[0]) == [Stay(1100, BASE_MIN, last + 700, 60 * 19 + 120)]
+
+
+def test_a_record_keeps_255_stays() -> None:
+    """Over the limit the shortest go, then the oldest; the newest remains for the next sighting to join."""
+    rows = []
+    for i in range(MAX_STAYS + 10):
+        length = 1 if i % 40 == 7 else 10
+        rows += [(0, BASE_MIN + 200 * i, 1100 + i), (0, BASE_MIN + 200 * i + length, 1100 + i)]
+    states: list[bytes | None] = [None]
+    put(states, rows)
+    stays = unpack(states[0] or b"").stays
+    assert len(stays) == MAX_STAYS
+    assert (stays[0].place, stays[-1].place) == (1102, 1100 + MAX_STAYS + 8)
+    assert min(stay.dwell_min for stay in stays) == 10
+
+
+def test_over_the_limit_drift_is_absorbed_first() -> None:
+    """A border dweller's flips collapse before anything is dropped."""
+    rows = [(0, BASE_MIN + 60 * i, 3100) for i in range(10)]
+    rows += [(0, BASE_MIN + 600 + 5 * i, 3100 + i % 2) for i in range(600)]
+    columns = np.array(rows, np.int64).T
+    (blob,) = merge([None], *columns, neighbours=lambda a, b: True).blobs
+    stays = unpack(blob or b"").stays
+    assert len(stays) < 3
+    assert stays[0].place == 3100
+    (blob,) = merge([None], *columns).blobs
+    assert len(unpack(blob or b"").stays) == MAX_STAYS
+
+
+def test_a_number_shared_by_many_phones_stays_bounded() -> None:
+    """More points than a tail holds: the oldest settle early, then count as late, and nothing breaks."""
+    minutes = np.repeat(np.arange(BASE_MIN, BASE_MIN + 120), 50)
+    place = np.tile(np.arange(1, 51), 120)
+    (blob,) = merge([None], np.zeros_like(minutes), minutes, place).blobs
+    history = unpack(blob or b"")
+    assert len(history.tail) <= MAX_TAIL_POINTS
+    assert history.tail[-1] == Point(BASE_MIN + 119, 50)
+    assert merge([blob], *np.array([[0], [BASE_MIN], [7]])).late == 1
+
+
+def test_more_places_in_a_minute_than_a_tail_holds() -> None:
+    """The newest minute always stays in the tail, whole."""
+    place = np.arange(1, 3000)
+    (blob,) = merge([None], np.zeros_like(place), np.full_like(place, BASE_MIN), place).blobs
+    assert len(unpack(blob or b"").tail) == 2999
+
+
+def test_nothing_to_do() -> None:
+    """No rows, no states: no error."""
+    none = np.array([], np.int64)
+    assert merge([], none, none, none) == MergeResult([], 0, 0)
+    assert merge([None, pack(EMPTY, 1)], none, none, none) == MergeResult([None, None], 0, 0)
+
+
+def test_columns_of_any_integer_type() -> None:
+    """As polars hands them over."""
+    owner, minute = np.array([0, 0], np.uint32), np.array([BASE_MIN, BASE_MIN + 5], np.int64)
+    (blob,) = merge([None], owner, minute, np.array([1100, 1100], np.uint16)).blobs
+    assert stays_of(blob) == [Stay(1100, BASE_MIN, BASE_MIN + 5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((1, BASE_MIN, 1100), "owner"),
+        ((-1, BASE_MIN, 1100), "owner"),
+        ((0, BASE_MIN, 65_536), "16 bits"),
+        ((0, BASE_MIN, -1), "16 bits"),
+        ((0, EPOCH_MIN + 2**24, 1100), "2047"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(row: Row, message: str) -> None:
+    """A programming error in the caller: nothing is stored wrongly."""
+    with pytest.raises(ValueError, match=message):
+        put([None], [row])
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    """Nothing is broadcast."""
+    one, two = np.array([0]), np.array([BASE_MIN, BASE_MIN])
+    with pytest.raises(ValueError, match="one length"):
+        merge([None], one, two, one)
+
+
+def test_a_damaged_state_is_refused() -> None:
+    """Never folded on, never overwritten."""
+    with pytest.raises(RecordError, match="damaged"):
+        put([b"\x01\x01\x05\x00"], [(0, BASE_MIN, 1100)])

@@ -1,0 +1,257 @@
+"""location_store.stays.visited: which places an answer names, day by day through the window."""
+
+import datetime as dt
+import time
+from zoneinfo import ZoneInfo
+
+import pytest
+from freezegun import freeze_time
+
+from location_store.stays import Point, Stay, StayRules, Visit, Visits, fold, visited
+from location_store.window import Window, window
+
+CHINA = ZoneInfo("Asia/Shanghai")
+SHANGHAI, SUZHOU, BEIJING, JAPAN = 3100, 3205, 1100, 20243
+NEXT_TO = {(SHANGHAI, SUZHOU), (SUZHOU, SHANGHAI)}
+CONTINUOUS, DAILY = StayRules(), StayRules(stay_rule="daily-span")
+
+
+def at(text: str, tz: ZoneInfo = CHINA) -> int:
+    """The unix minute of a local time; a day alone is its midnight."""
+    return int(dt.datetime.fromisoformat(text).replace(tzinfo=tz).timestamp() // 60)
+
+
+def neighbours(a: int, b: int) -> bool:
+    return (a, b) in NEXT_TO
+
+
+def present(place: int, first: str, last: str) -> Stay:
+    """A stay without silences."""
+    return Stay(place, at(first), at(last), at(last) - at(first))
+
+
+def answer(  # noqa: PLR0917 -- test shorthand
+    stays: list[Stay],
+    rules: StayRules = CONTINUOUS,
+    now: str = "2026-03-15T10:00",
+    through: str = "yesterday",
+    since: str | None = None,
+    days: int = 14,
+) -> Visits:
+    """What a query at the local time `now` finds. The window of the default: 1 March to 14 March."""
+    span = window(at(now) * 60, days=days, through="now" if through == "now" else "yesterday", tz=CHINA)
+    return visited(stays, rules, neighbours, span, at(since) if since else None, CHINA)
+
+
+def places(found: Visits) -> list[int]:
+    return [visit.place for visit in found.visits]
+
+
+def test_four_hours_count_and_less_does_not() -> None:
+    """Reaching N is enough; 3 h 59 min is not."""
+    assert places(answer([present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T12:00")])) == [SHANGHAI]
+    assert places(answer([present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T11:59")])) == []
+
+
+def test_stays_are_never_summed() -> None:
+    """Nine stays of 2 h 59 min in nine days are no visit, under either rule."""
+    stays = [present(SHANGHAI, f"2026-03-0{day}T08:00", f"2026-03-0{day}T10:59") for day in range(1, 10)]
+    assert places(answer(stays)) == []
+    assert places(answer(stays, DAILY)) == []
+
+
+def test_most_recent_first_with_first_and_last_of_all_stays() -> None:
+    """A place visited twice is listed once, by its last stay; short stays there widen first and last."""
+    stays = [
+        present(BEIJING, "2026-03-02T00:00", "2026-03-02T01:00"),
+        present(SHANGHAI, "2026-03-03T00:00", "2026-03-03T10:00"),
+        present(BEIJING, "2026-03-05T00:00", "2026-03-05T12:00"),
+        present(JAPAN, "2026-03-06T00:00", "2026-03-06T05:00"),
+        present(BEIJING, "2026-03-08T00:00", "2026-03-08T06:00"),
+    ]
+    found = answer(stays)
+    assert places(found) == [BEIJING, JAPAN, SHANGHAI]
+    beijing = found.visits[0]
+    assert (beijing.first_min, beijing.last_min) == (at("2026-03-02T00:00"), at("2026-03-08T06:00"))
+    assert found.stays == stays
+
+
+def test_half_of_each_adjoining_gap_up_to_thirty_minutes() -> None:
+    """3 h 20 min and a gap of 40 min on either side reach 4 h; two gaps of hours add an hour and no more."""
+    stays = [
+        present(BEIJING, "2026-03-05T06:00", "2026-03-05T07:20"),
+        present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T11:20"),
+        present(JAPAN, "2026-03-05T12:00", "2026-03-05T12:30"),
+    ]
+    assert answer(stays).visits == [Visit(SHANGHAI, at("2026-03-05T08:00"), at("2026-03-05T11:20"), 240)]
+    far = [stays[0]._replace(last_min=at("2026-03-05T06:00"), dwell_min=0), stays[1]]
+    assert places(answer(far)) == []
+    stays[1] = present(SHANGHAI, "2026-03-05T08:20", "2026-03-05T11:20")
+    wide = [*stays[:2], present(JAPAN, "2026-03-05T20:00", "2026-03-05T20:30")]
+    assert answer(wide).visits[0].longest_min == 240
+
+
+def test_no_gap_is_counted_at_the_ends_or_at_a_cut_edge() -> None:
+    """3 h 40 min after the window's start do not become 4 by what was before it."""
+    stays = [
+        present(BEIJING, "2026-02-28T10:00", "2026-02-28T23:30"),
+        present(SHANGHAI, "2026-03-01T00:10", "2026-03-01T03:50"),
+    ]
+    assert places(answer(stays)) == []
+    assert places(answer(stays, days=15)) == [SHANGHAI, BEIJING]
+
+
+def test_the_fourteenth_day_is_inside_and_the_fifteenth_is_not() -> None:
+    """Asked on 15 March: 1 March still counts, 28 February does not; a day later neither does."""
+    stays = [
+        present(BEIJING, "2026-02-28T08:00", "2026-02-28T20:00"),
+        present(SHANGHAI, "2026-03-01T08:00", "2026-03-01T20:00"),
+    ]
+    assert places(answer(stays)) == [SHANGHAI]
+    assert places(answer(stays, now="2026-03-15T23:59")) == [SHANGHAI]
+    assert places(answer(stays, now="2026-03-16T00:00")) == []
+    assert places(answer(stays, now="2026-03-14T23:59")) == [SHANGHAI, BEIJING]
+
+
+@freeze_time("2026-03-14 15:59:59")
+def test_a_second_before_midnight_and_a_second_after() -> None:
+    """15:59:59 UTC is 23:59:59 in China: two seconds later the window has moved on by a day."""
+    stays = [present(BEIJING, "2026-02-28T08:00", "2026-02-28T20:00")]
+
+    def now() -> list[int]:
+        span = window(time.time(), days=14, through="yesterday", tz=CHINA)
+        return places(visited(stays, CONTINUOUS, neighbours, span, None, CHINA))
+
+    assert now() == [BEIJING]
+    with freeze_time("2026-03-14 16:00:01"):
+        assert now() == []
+
+
+def test_today_counts_only_through_now() -> None:
+    """T+1 does not see today; "now" does, and sees a day less at the other end."""
+    stays = [
+        present(BEIJING, "2026-03-01T08:00", "2026-03-01T20:00"),
+        present(SHANGHAI, "2026-03-15T02:00", "2026-03-15T09:00"),
+    ]
+    assert places(answer(stays)) == [BEIJING]
+    assert places(answer(stays, through="now")) == [SHANGHAI]
+
+
+def test_a_stay_over_midnight_is_one_stay() -> None:
+    """22:00 to 02:00 is a visit by the continuous rule, and two spans of 2 h by the daily one."""
+    stays = [present(SHANGHAI, "2026-03-05T22:00", "2026-03-06T02:00")]
+    assert places(answer(stays)) == [SHANGHAI]
+    assert places(answer(stays, DAILY)) == []
+    assert places(answer([present(SHANGHAI, "2026-03-05T22:00", "2026-03-06T04:00")], DAILY)) == [SHANGHAI]
+
+
+def test_only_the_part_inside_the_window_counts() -> None:
+    """At the start 3 h of 12 are inside, at the end 4 h of 12: only these are a visit."""
+    stays = [present(BEIJING, "2026-02-28T15:00", "2026-03-01T03:00")]
+    assert places(answer(stays)) == []
+    stays = [present(SHANGHAI, "2026-03-14T20:00", "2026-03-15T08:00")]
+    found = answer(stays)
+    assert found.visits == [Visit(SHANGHAI, at("2026-03-14T20:00"), at("2026-03-15"), 240)]
+    assert found.stays == [Stay(SHANGHAI, at("2026-03-14T20:00"), at("2026-03-15"), 240)]
+
+
+def test_the_switch_of_the_year() -> None:
+    """New Year's Eve away from home, asked in January, under both rules."""
+    stays = [
+        present(SHANGHAI, "2025-12-20T00:00", "2025-12-31T18:00"),
+        present(JAPAN, "2025-12-31T21:00", "2026-01-01T03:00"),
+    ]
+    assert places(answer(stays, now="2026-01-02T09:00")) == [JAPAN, SHANGHAI]
+    assert places(answer(stays, DAILY, now="2026-01-02T09:00")) == [SHANGHAI]
+    assert places(answer(stays, now="2026-01-14T09:00")) == [JAPAN, SHANGHAI]
+    assert places(answer(stays, now="2026-01-15T09:00")) == []
+
+
+def test_daily_span_is_first_to_last_whatever_lies_between() -> None:
+    """07:00 and 12:00 in the city count, even with another city between; the continuous rule says no."""
+    points = [Point(at("2026-03-05T07:00"), SHANGHAI), Point(at("2026-03-05T09:00"), BEIJING)]
+    stays = fold([*points, Point(at("2026-03-05T12:00"), SHANGHAI)])
+    found = answer(stays, DAILY)
+    assert found.visits == [Visit(SHANGHAI, at("2026-03-05T07:00"), at("2026-03-05T12:00"), 300)]
+    assert places(answer(stays)) == []
+
+
+def test_daily_span_takes_the_longest_day() -> None:
+    """A stay of days gives whole days, 24 h at most."""
+    found = answer([present(SHANGHAI, "2026-03-05T18:00", "2026-03-08T03:00")], DAILY)
+    assert [visit.longest_min for visit in found.visits] == [1440]
+
+
+def test_daily_span_needs_one_day() -> None:
+    """23:00 and 03:00 are of two days."""
+    points = [Point(at("2026-03-05T23:00"), SHANGHAI), Point(at("2026-03-06T00:00"), BEIJING)]
+    stays = fold([*points, Point(at("2026-03-06T03:30"), SHANGHAI)])
+    assert places(answer(stays, DAILY)) == []
+
+
+def test_a_local_day_of_25_hours() -> None:
+    """The daily rule follows the zone's days, also when the clocks are put back."""
+    berlin = ZoneInfo("Europe/Berlin")
+    span = Window(at("2021-10-30", berlin), at("2021-11-02", berlin))
+    stay = Stay(SHANGHAI, span.start_min, span.end_min, span.end_min - span.start_min)
+    assert visited([stay], DAILY, neighbours, span, None, berlin).visits[0].longest_min == 1500
+
+
+def test_nothing_before_since_is_shown_or_vouches_for_anything() -> None:
+    """The former owner's stays are gone; one that straddles the date is cut."""
+    stays = [
+        present(BEIJING, "2026-03-02T00:00", "2026-03-03T00:00"),
+        present(SHANGHAI, "2026-03-04T00:00", "2026-03-05T04:00"),
+    ]
+    found = answer(stays, since="2026-03-05")
+    assert found.visits == [Visit(SHANGHAI, at("2026-03-05"), at("2026-03-05T04:00"), 240)]
+    assert found.stays == [Stay(SHANGHAI, at("2026-03-05"), at("2026-03-05T04:00"), 240)]
+    assert places(answer(stays, since="2026-03-05T00:01")) == []
+    assert places(answer(stays, since="2020-01-01")) == [SHANGHAI, BEIJING]
+    assert answer(stays, since="2026-04-01") == Visits([], [])
+
+
+def test_drift_is_absorbed_unless_switched_off() -> None:
+    """At home, with 3 h 30 min on the neighbour's cells; with half gaps they would be a visit."""
+    stays = [
+        present(SHANGHAI, "2026-03-05T00:00", "2026-03-05T08:00"),
+        present(SUZHOU, "2026-03-05T08:30", "2026-03-05T12:00"),
+        present(SHANGHAI, "2026-03-05T12:30", "2026-03-05T20:00"),
+    ]
+    found = answer(stays)
+    assert found.stays == [present(SHANGHAI, "2026-03-05T00:00", "2026-03-05T20:00")]
+    assert found.visits == [Visit(SHANGHAI, at("2026-03-05T00:00"), at("2026-03-05T20:00"), 1200)]
+    assert places(answer(stays, StayRules(drift=False))) == [SHANGHAI, SUZHOU]
+
+
+def test_what_is_before_the_window_does_not_vouch_for_drift() -> None:
+    """A long stay at home before the start is unknown: the neighbour's cells stand for themselves."""
+    stays = [
+        present(SHANGHAI, "2026-02-28T00:00", "2026-02-28T23:00"),
+        present(SUZHOU, "2026-02-28T23:50", "2026-03-01T03:00"),
+        present(SHANGHAI, "2026-03-01T03:30", "2026-03-01T04:00"),
+    ]
+    assert [stay.place for stay in answer(stays).stays] == [SUZHOU, SHANGHAI]
+
+
+def test_what_is_after_the_window_vouches_for_drift() -> None:
+    """The return home after midnight shows that the evening on the neighbour's cells was drift."""
+    stays = [
+        present(SHANGHAI, "2026-03-14T00:00", "2026-03-14T20:00"),
+        present(SUZHOU, "2026-03-14T20:10", "2026-03-14T23:50"),
+        present(SHANGHAI, "2026-03-15T00:10", "2026-03-15T09:00"),
+    ]
+    assert answer(stays).stays == [Stay(SHANGHAI, at("2026-03-14"), at("2026-03-15"), 1440)]
+
+
+@pytest.mark.parametrize("rules", [CONTINUOUS, DAILY])
+def test_no_history_is_no_visit(rules: StayRules) -> None:
+    """Empty in, empty out."""
+    assert answer([], rules) == Visits([], [])
+
+
+def test_stay_hours_may_be_any_number() -> None:
+    """Half an hour, or eight hours."""
+    stays = [present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T08:30")]
+    assert places(answer(stays, StayRules(stay_hours=0.5))) == [SHANGHAI]
+    assert places(answer([present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T15:59")], StayRules(8.0))) == []
