@@ -1,10 +1,9 @@
 """Bytes of one PDU to a `Pdu` and back: strict, bounded, no I/O.
 
 `decode` either returns a PDU whose every octet was accounted for, or raises `PduError` with the status to
-answer; nothing else escapes it, whatever the bytes. submit_sm and deliver_sm are decoded and encoded by
-flat functions because they are the traffic; the rest goes through the layouts of `fields`. Optional
-parameters are kept as (tag, octets), known or not. Called by `session`; `framing` cuts the stream into the
-frames given here.
+answer; nothing else escapes it, whatever the bytes. submit_sm, deliver_sm and their responses are decoded and
+encoded by flat functions because they are the traffic; the rest goes through the layouts of `fields`. Optional
+parameters are kept as (tag, octets), known or not. Called by `session`; `framing` cuts the stream into frames.
 """
 
 from collections.abc import Callable
@@ -23,6 +22,7 @@ HEADER = Struct(">4I")  # command_length, command_id, command_status, sequence_n
 _FIXED = Struct(">10B")
 _FIVE = Struct(">5B")  # the last five of them
 _AnySm = TypeVar("_AnySm", p.SubmitSm, p.DeliverSm)
+_AnyMessageResp = TypeVar("_AnyMessageResp", p.SubmitSmResp, p.DeliverSmResp, p.DataSmResp)
 _MESSAGE_PAYLOAD = int(Tlv.MESSAGE_PAYLOAD)
 _new = object.__new__
 _tuple = tuple.__new__  # half the cost of calling a NamedTuple
@@ -57,7 +57,12 @@ def decode(frame: bytes | memoryview) -> p.Pdu:
 
 def encode(pdu: p.Pdu) -> bytes:
     """The octets of `pdu` as it stands, `sequence_number` included; `Unencodable` for what does not fit."""
-    body = _sm_body(pdu) if isinstance(pdu, p.Sm) else _body(pdu)
+    if isinstance(pdu, p.Sm):
+        body = _sm_body(pdu)
+    elif isinstance(pdu, p.MessageResp):
+        body = _message_resp_body(pdu)
+    else:
+        body = _body(pdu)
     return (
         HEADER.pack(HEADER_LENGTH + len(body), pdu.command_id, pdu.command_status, pdu.sequence_number) + body
     )
@@ -158,6 +163,35 @@ def _sm_body(sm: p.Sm) -> bytes:
     return body + write_tlvs(sm.tlvs)
 
 
+def _decode_message_resp(
+    cls: type[_AnyMessageResp], frame: bytes, command_status: int, sequence_number: int
+) -> _AnyMessageResp:
+    response = _new(cls)
+    response.command_status = command_status
+    response.sequence_number = sequence_number
+    response.tlvs = ()
+    response.padding = 0
+    end = frame.find(0, 16, 81)
+    if end < 0:
+        if len(frame) > HEADER_LENGTH:
+            raise Defect(CommandStatus.ESME_RINVMSGID, "message_id without NUL")
+        response.message_id = ""  # 4.4.2: no body when the status is not zero; some peers never send one
+        return response
+    response.message_id = frame[16:end].decode("latin-1") if end > 16 else ""
+    end += 1
+    if end != len(frame):
+        response.tlvs, end = read_tlvs(frame, end)
+        response.padding = _padding(frame, end)
+    return response
+
+
+def _message_resp_body(response: p.MessageResp) -> bytes:
+    if response.command_status and type(response) is p.SubmitSmResp:
+        return b""  # 4.4.2: no body when the message was refused
+    message_id = write_c_octets(response.message_id, 65)
+    return message_id + write_tlvs(response.tlvs) if response.tlvs else message_id
+
+
 # -- everything else, by its layout
 
 
@@ -165,7 +199,7 @@ def _decode_by_layout(cls: type[p.Pdu], frame: bytes, command_status: int, seque
     pdu = cls(command_status=command_status, sequence_number=sequence_number)
     offset = HEADER_LENGTH
     if offset == len(frame) and cls.command_id & RESPONSE_BIT:
-        return pdu  # 4.4.2 and others: no body when the status is not zero; some peers send none at all
+        return pdu  # 4.1.2 and others: no body when the status is not zero; some peers send none at all
     for name, read, _ in LAYOUTS[cls]:
         value, offset = read(frame, offset)
         setattr(pdu, name, value)
@@ -174,8 +208,8 @@ def _decode_by_layout(cls: type[p.Pdu], frame: bytes, command_status: int, seque
 
 
 def _body(pdu: p.Pdu) -> bytes:
-    if pdu.command_status and isinstance(pdu, (p.BindResp, p.SubmitSmResp)):
-        return b""  # 4.1.2, 4.4.2: no body when the request was refused
+    if pdu.command_status and isinstance(pdu, p.BindResp):
+        return b""  # 4.1.2: no body when the bind was refused
     return b"".join([write(getattr(pdu, name)) for name, _, write in LAYOUTS[type(pdu)]])
 
 
@@ -191,11 +225,11 @@ def _padding(frame: bytes, offset: int) -> int:
     return len(left)
 
 
-_ALL: list[type[p.Pdu]] = [*LAYOUTS, p.SubmitSm, p.DeliverSm]
-CLASSES = {int(cls.command_id): cls for cls in _ALL}
-# command_id -> the function and the class it is to fill
-_DECODERS: dict[int, tuple[Callable[[Any, bytes, int, int], p.Pdu], type[p.Pdu]]] = {
-    **{int(cls.command_id): (_decode_by_layout, cls) for cls in LAYOUTS},
-    int(p.SubmitSm.command_id): (_decode_sm, p.SubmitSm),
-    int(p.DeliverSm.command_id): (_decode_sm, p.DeliverSm),
+_Reader = Callable[[Any, bytes, int, int], p.Pdu]
+_READERS: dict[type[p.Pdu], _Reader] = {
+    **dict.fromkeys(LAYOUTS, _decode_by_layout),
+    **dict.fromkeys((p.SubmitSm, p.DeliverSm), _decode_sm),
+    **dict.fromkeys((p.SubmitSmResp, p.DeliverSmResp, p.DataSmResp), _decode_message_resp),
 }
+CLASSES: dict[int, type[p.Pdu]] = {int(cls.command_id): cls for cls in _READERS}
+_DECODERS = {int(cls.command_id): (read, cls) for cls, read in _READERS.items()}

@@ -1,4 +1,4 @@
-"""Readers and writers of single fields, and from them the layouts of every PDU but submit_sm and deliver_sm.
+"""Readers and writers of single fields, and from them the layouts of the PDUs that are rare.
 
 A reader takes (frame, offset) and returns (value, next offset) without ever reading past the frame; what it
 refuses is a `Defect`, which `codec` completes with the header. A writer takes a value and returns its
@@ -136,7 +136,6 @@ _BIND = (
     _c_octets("address_range", 41, CommandStatus.ESME_RBINDFAIL),
 )
 _BIND_RESP = (_SYSTEM_ID, _TLVS)
-_MESSAGE_RESP = (_MESSAGE_ID, _TLVS)
 
 LAYOUTS: dict[type[p.Pdu], tuple[Field, ...]] = {
     p.GenericNack: (),
@@ -151,9 +150,6 @@ LAYOUTS: dict[type[p.Pdu], tuple[Field, ...]] = {
     p.UnbindResp: (),
     p.EnquireLink: (),
     p.EnquireLinkResp: (),
-    p.SubmitSmResp: _MESSAGE_RESP,
-    p.DeliverSmResp: _MESSAGE_RESP,
-    p.DataSmResp: _MESSAGE_RESP,
     p.DataSm: (
         _SERVICE_TYPE,
         _address("source", 65, CommandStatus.ESME_RINVSRCADR),

@@ -7,7 +7,7 @@ because they have two readers, not because one is of use without the other.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
@@ -52,10 +52,7 @@ class Counters:
     padded: int = 0  # PDUs with NULs behind their last field
 
 
-class Slot(NamedTuple):
-    deadline_s: float
-    response_id: int
-    context: Any
+Slot = tuple[float, int, Any]  # deadline_s, command_id of the response, context; a class costs too much here
 
 
 class Machine:
@@ -103,7 +100,7 @@ class Machine:
     def _close(self, reason: e.CloseReason, events: list[e.Event]) -> None:
         if self.state is State.CLOSED:
             return
-        contexts = [slot.context for slot in self._in_flight.values()]
+        contexts = [context for _, _, context in self._in_flight.values()]
         self._in_flight.clear()
         self._owed.clear()
         self._owing = 0
@@ -128,12 +125,12 @@ class Machine:
 
     def _settle(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
         slot = self._in_flight.get(pdu.sequence_number)
-        if slot is None or slot.response_id != pdu.command_id:
+        if slot is None or slot[1] != pdu.command_id:
             self.counters.unexpected += 1
             return
         del self._in_flight[pdu.sequence_number]
         self._active_s = now_s
-        events.append(e.Response(slot.context, pdu))
+        events.append(e.Response(slot[2], pdu))
 
     def _ask_for_bind(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
         assert isinstance(pdu, p.Bind)
@@ -172,7 +169,7 @@ class Machine:
         number = pdu.sequence_number
         slot = self._in_flight.pop(number, None)
         if slot is not None:
-            events.append(e.Response(slot.context, pdu))
+            events.append(e.Response(slot[2], pdu))
         elif self.state is State.BINDING and self._bind is not None and number == self._bind.sequence_number:
             self._bind_failed(pdu.command_status or CommandStatus.ESME_RBINDFAIL, events)
         elif self.state is State.UNBINDING and number == self._unbind_sequence_number:

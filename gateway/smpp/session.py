@@ -16,7 +16,7 @@ from gateway.smpp import pdu as p
 from gateway.smpp.codec import decode, encode
 from gateway.smpp.constants import INTERFACE_VERSION, CommandStatus, Tlv
 from gateway.smpp.errors import NotBound, PduError, SessionError, WindowFull
-from gateway.smpp.machine import Counters, Machine, SessionConfig, Slot, response_to
+from gateway.smpp.machine import Counters, Machine, SessionConfig, response_to
 from gateway.smpp.states import Role, State
 
 __all__ = ["Counters", "Role", "Session", "SessionConfig", "State", "response_to"]
@@ -60,8 +60,8 @@ class Session(Machine):
             return self._heard_s
         else:
             deadline_s = self._closing_deadline_s
-        for slot in self._in_flight.values():
-            return min(deadline_s, slot.deadline_s)
+        for slot_deadline_s, _, _ in self._in_flight.values():
+            return min(deadline_s, slot_deadline_s)  # the oldest is the first
         return deadline_s
 
     def data_to_send(self) -> bytes:
@@ -121,7 +121,7 @@ class Session(Machine):
         pdu.sequence_number = number
         self._out.append(encode(pdu))
         self.counters.sent += 1
-        self._in_flight[number] = Slot(now_s + self.config.response_timeout_s, response.command_id, context)
+        self._in_flight[number] = now_s + self.config.response_timeout_s, response.command_id, context
         self._active_s = now_s
         return number
 
@@ -202,12 +202,13 @@ class Session(Machine):
 
     def _expire(self, now_s: float, events: list[e.Event]) -> None:
         expired = []
-        for number, slot in self._in_flight.items():
-            if slot.deadline_s > now_s:
+        for number, (deadline_s, _, context) in self._in_flight.items():
+            if deadline_s > now_s:
                 break
             expired.append(number)
+            events.append(e.Expired(context))
         for number in expired:
-            events.append(e.Expired(self._in_flight.pop(number).context))
+            del self._in_flight[number]
         self.counters.expired += len(expired)
 
     def _watch(self, now_s: float, events: list[e.Event]) -> None:
