@@ -52,6 +52,10 @@ class Countries(Protocol):
     place_of_mcc: npt.NDArray[np.uint16]
 
 
+class BadTimes(BadInput):
+    """The column of times has a type that names no instant, so no row can be used."""
+
+
 class Checked(NamedTuple):
     """The rows of one block, told apart.
 
@@ -87,7 +91,7 @@ def check(
 ) -> Checked:
     """Check rows of `SHAPE` (strings, or as Parquet types them) with a column "line".
 
-    `time_format`: that of the rows before, None when these are the first. Raises BadInput when the column
+    `time_format`: that of the rows before, None when these are the first. Raises BadTimes when the column
     of times has a type that names no instant.
     """
     times = _times(rows["time"], time_format)
