@@ -1,0 +1,147 @@
+"""The real service for the foreign judges: data brought in by `cxmyd`, `cxmyd serve` as a process.
+
+Every subscriber stayed in Changsha and then in Ji'an.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway import children
+from tests.conftest import free_port
+
+CXMYD = Path(sys.executable).with_name("cxmyd")
+CHANGSHA, JIAN = "长沙", "吉安"
+READY_TIMEOUT_S = 20.0
+_CHINA = ZoneInfo("Asia/Shanghai")
+
+
+class Subscriber(NamedTuple):
+    """Who texts to which service; `id_last4` as it stands on the ID card."""
+
+    msisdn: str
+    carrier: str
+    service: str
+    id_last4: str
+
+
+class Trio(NamedTuple):
+    """One subscriber of each carrier. Each test has its own: the same text again would be a redelivery."""
+
+    mobile: Subscriber
+    unicom: Subscriber
+    telecom: Subscriber
+
+
+TRIOS = tuple(
+    Trio(
+        Subscriber(f"861380013800{n}", "china-mobile", "10086", f"12{n}X"),
+        Subscriber(f"861310013100{n}", "china-unicom", "10010", f"456{n}"),
+        Subscriber(f"861890018900{n}", "china-telecom", "10001", f"890{n}"),
+    )
+    for n in range(4)
+)
+_SUBSCRIBERS = tuple(subscriber for trio in TRIOS for subscriber in trio)
+
+
+class Service:
+    """A folder with key, data and configurations; the commands and the gateway run on it."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.folder = folder
+        self._redis_url = redis_url
+
+    def fill(self) -> None:
+        """Key, cells, subscribers and sightings through the commands a user has."""
+        config = self._configure("data.toml", free_port(), "")
+        files = {"cells.csv": _cells(), "subscribers.csv": _subscribers(), "sightings.csv": _sightings()}
+        for name, lines in files.items():
+            (self.folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.cxmyd(config, "keys", "init")
+        self.cxmyd(config, "cells", "import", "cells.csv")
+        self.cxmyd(config, "subscribers", "import", "subscribers.csv")
+        self.cxmyd(config, "ingest", "sightings.csv")
+
+    def cxmyd(self, config: Path, *arguments: str) -> str:
+        command: list[str | Path] = [CXMYD, "-c", config, *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def gateway(self, sections: str, *, await_ready: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+        """`cxmyd serve` with these sections of its configuration; drained at the end, which must succeed."""
+        port = free_port()
+        config = self._configure(f"gateway-{port}.toml", port, sections)
+        log = self.folder / f"gateway-{port}.log"
+        with log.open("wb") as output:
+            process = children.spawn([CXMYD, "-c", config, "serve"], output=output)
+        try:
+            if await_ready:
+                _await_ready(process, f"http://127.0.0.1:{port}/readyz", log)
+            yield process
+        finally:
+            status = children.end(process, timeout_s=15)
+        assert status == 0, log.read_text()
+
+    def _configure(self, name: str, http_port: int, sections: str) -> Path:
+        path = self.folder / name
+        path.write_text(
+            f"[redis]\nurl = {json.dumps(self._redis_url)}\n"
+            '[keys]\nfile = "keys.json"\n[data]\ndir = "data"\n'
+            f'[http]\nlisten = "127.0.0.1:{http_port}"\n{sections}',
+            encoding="utf-8",
+        )
+        return path
+
+
+def smsc_sections(port: int, bind: str = "transceiver") -> str:
+    """Three links to one SMSC, one a carrier; each binds as the carrier's name."""
+    return "".join(
+        f'[[smsc]]\nname = "{subscriber.carrier}"\nport = {port}\nsystem_id = "{subscriber.carrier}"\n'
+        f'password = "secret"\nbind = "{bind}"\ncarrier = "{subscriber.carrier}"\n'
+        for subscriber in TRIOS[0]
+    )
+
+
+def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as response:
+                assert response.status == 200
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+
+
+def _cells() -> list[str]:
+    return ["mcc,mnc,area,cell,city", "460,0,1,1,430100", "460,0,2,2,360800"]
+
+
+def _subscribers() -> list[str]:
+    rows = [f"{subscriber.msisdn},{subscriber.carrier},{subscriber.id_last4}" for subscriber in _SUBSCRIBERS]
+    return ["msisdn,carrier,id_last4", *rows]
+
+
+def _sightings() -> list[str]:
+    """Every half hour: four days in Changsha, then three in Ji'an, up to yesterday noon."""
+    noon = datetime.now(_CHINA).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    lines = ["time,msisdn,mcc,mnc,area,cell"]
+    for half_hour in range(7 * 48, -1, -1):
+        when = noon - timedelta(minutes=30 * half_hour)
+        place = 1 if half_hour > 3 * 48 else 2
+        lines += [f"{when.isoformat()},{who.msisdn},460,0,{place},{place}" for who in _SUBSCRIBERS]
+    return lines
