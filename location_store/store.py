@@ -219,8 +219,7 @@ class Store:
                 )
 
     def _check_layout(self, layout: Layout) -> None:
-        wanted = {"format": _FORMAT, **layout._asdict()}
-        text = json.dumps(wanted).encode()
+        text = layout_text(layout)
         self.nodes.call(LAYOUT_KEY, "SET", LAYOUT_KEY, text, "NX")
         found = self.nodes.call(LAYOUT_KEY, "GET", LAYOUT_KEY)
         if found != text:
@@ -258,6 +257,11 @@ def _by_partition(updates: Sequence[Update]) -> Iterator[list[int]]:
     for batch in numbers.values():
         for start in range(0, len(batch), UPDATES_A_CALL):
             yield batch[start : start + UPDATES_A_CALL]
+
+
+def layout_text(layout: Layout) -> bytes:
+    """What LAYOUT_KEY holds in a store of this layout."""
+    return json.dumps({"format": _FORMAT, **layout._asdict()}).encode()
 
 
 def _shown(layout: bytes | None) -> str:

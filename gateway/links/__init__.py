@@ -1,0 +1,1 @@
+"""The Twisted adapters: connections to SMSCs and from peers, kept up, secured, and joined to the flow."""

@@ -1,0 +1,229 @@
+"""The parts of one gateway process, joined. Called by `gateway.app` once the reactor is installed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from gateway.config import Config
+from gateway.flow.deciding import Decider
+from gateway.flow.intake import Intake, Line
+from gateway.flow.parkworker import ParkWorker
+from gateway.flow.pipeline import Limits, Pipeline
+from gateway.flow.ports import Clock
+from gateway.links.listener import Listener, route_of
+from gateway.links.receiving import Receiving
+from gateway.links.routes import Routes
+from gateway.links.smsc import SmscLink
+from gateway.redis.calls import Calls
+from gateway.redis.library import LIBRARY
+from gateway.redis.park import RedisPark
+from gateway.redis.turns import RedisParts, RedisTurns
+from gateway.smpp.pdu import DeliverSm, SubmitSm
+from gateway.sms.alphabets import Alphabet
+from gateway.web.http import Http
+from gateway.web.metrics import Metrics
+from location_store.errors import StoreRefused
+from location_store.places import Places
+from location_store.pseudonyms import Pseudonyms
+from location_store.store import LAYOUT_KEY, layout_text
+
+log = structlog.get_logger("cxmyd")
+
+LEASE_MARGIN_S = 2.0
+#: Beyond the longest response timeout of any link: until then the first attempt may still end by itself.
+HOLD_MARGIN_S = 5.0
+
+
+@dataclass
+class Parts:
+    """What the process is made of; `status` is what operators see of it."""
+
+    config: Config
+    calls: Calls
+    metrics: Metrics
+    links: list[SmscLink]
+    listeners: list[Listener]
+    receiving: Receiving
+    pipeline: Pipeline
+    park_worker: ParkWorker
+    routes: Routes
+    clock: Clock
+    http: Http = field(init=False)
+    others: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+
+    async def check_layout(self) -> None:
+        """Raises StoreRefused when the store was filled under another [store] layout; an empty store takes
+        ours.
+        """
+        ours = layout_text(self.config.layout)
+        await self.calls.call(LAYOUT_KEY, "SET", LAYOUT_KEY, ours, "NX")
+        if await self.calls.call(LAYOUT_KEY, "GET", LAYOUT_KEY) != ours:
+            raise StoreRefused(
+                "the store was filled with another layout than [store] of the configuration: "
+                "set [store] back, or use an empty database"
+            )
+
+    def status(self) -> dict[str, Any]:
+        """/status: of this process, and from worker 0 of all."""
+        now_s = self.clock.monotonic()
+        links = [
+            {
+                "name": link.name,
+                "carrier": link.smsc.carrier,
+                "address": f"{link.smsc.host}:{link.smsc.port}",
+                "bound": link.bound,
+                "wanted": link.wanted,
+                "ready": link.ready,
+                "in_flight": link.in_flight,
+                "problem": link.last_error,
+            }
+            for link in self.links
+        ]
+        listeners = [
+            {"address": x.name, "listening": x.listening, "clients_bound": x.bound} for x in self.listeners
+        ]
+        ready = (
+            self.calls.up
+            and not self.receiving.draining
+            and all(link.ready for link in self.links)
+            and all(listener.listening for listener in self.listeners)
+            and all(other is not None and other["ready"] for other in self.others.values())
+        )
+        self.metrics.store_up.set(self.calls.up)
+        for link in self.links:
+            self.metrics.binds.labels(link.name).set(link.bound)
+        return {
+            "ready": ready,
+            "draining": self.receiving.draining,
+            "store_up": self.calls.up,
+            "messages_in_flight": self.receiving.in_flight,
+            "messages_per_s": self.metrics.answers.per_s(now_s),
+            "links": links,
+            "listeners": listeners,
+            "ended": self.metrics.endings(),
+            "workers": [
+                {"worker": index, "up": other is not None}
+                | ({k: other[k] for k in ("ready", "messages_in_flight", "messages_per_s")} if other else {})
+                for index, other in sorted(self.others.items())
+            ],
+        }
+
+
+def assemble(
+    config: Config,
+    *,
+    url: str,
+    pseudonyms: Pseudonyms,
+    places: Places,
+    clock: Clock,
+    reactor: Any,
+    listening: bool,
+    message_id: Callable[[], str],
+) -> Parts:
+    """Make every part and join them. Nothing is connected or listening yet but the store's connection."""
+    metrics = Metrics()
+    calls = Calls(url, library=LIBRARY, on_state=_store_state)
+    park = RedisPark(
+        calls,
+        clock=clock,
+        seal_key=pseudonyms.subkey("park"),
+        answer_ttl_s=config.park.answer_ttl_s,
+        carriers=config.carriers,
+    )
+    parts_of_messages = RedisParts(calls, pseudonyms.subkey("parts"))
+    lines = _lines(config)
+    worker: ParkWorker
+    routes = Routes(metrics.submitted, lambda route: worker.wake(route))  # noqa: PLW0108 - made below
+    _register(config, routes)
+    pipeline = Pipeline(
+        turns=RedisTurns(
+            calls,
+            dedup_window_s=config.dedup.window_s,
+            lease_s=config.park.after_s + LEASE_MARGIN_S,
+            monotonic=clock.monotonic,
+        ),
+        park=park,
+        outbox=routes,
+        decider=Decider(places, pseudonyms, tuple(config.number_to_carrier)),
+        pseudonyms=pseudonyms,
+        alphabet_of=lambda route: lines[route].alphabet,
+        clock=clock,
+        recorder=metrics,
+        limits=Limits(
+            after_s=config.park.after_s,
+            hold_s=max((s.response_timeout_s for s in (*config.smsc, *config.listen)), default=10.0)
+            + HOLD_MARGIN_S,
+        ),
+    )
+    worker = ParkWorker(
+        park=park,
+        pipeline=pipeline,
+        outbox=routes,
+        pseudonyms=pseudonyms,
+        clock=clock,
+        recorder=metrics,
+        routes=[route for route in lines if listening or not route.startswith("listen:")],
+        on_error=lambda error: metrics.failed("park_worker", error),
+    )
+    receiving = Receiving(
+        intake=Intake(
+            parts=parts_of_messages,
+            pseudonyms=pseudonyms,
+            numbers=config.number_to_carrier,
+            default_country=config.default_country,
+        ),
+        pipeline=pipeline,
+        wall=clock.wall,
+        on_refused=metrics.not_a_query,
+        on_park=worker.wake,
+        message_id=message_id,
+    )
+    links = [
+        SmscLink(smsc, i, lines[smsc.name], reactor=reactor, routes=routes, receiving=receiving)
+        for i, smsc in enumerate(config.smsc)
+    ]
+    listeners = [
+        Listener(
+            listen,
+            i,
+            {c.system_id: lines[route_of(c)] for c in listen.clients},
+            reactor=reactor,
+            routes=routes,
+            receiving=receiving,
+        )
+        for i, listen in enumerate(config.listen if listening else ())
+    ]
+    parts = Parts(config, calls, metrics, links, listeners, receiving, pipeline, worker, routes, clock)
+    parts.http = Http(metrics.registry, parts.status)
+    return parts
+
+
+def _lines(config: Config) -> dict[str, Line]:
+    """What is to be known of each route, by its name."""
+    lines = {
+        smsc.name: Line(smsc.name, config.carriers[smsc.carrier], Alphabet(smsc.default_alphabet))
+        for smsc in config.smsc
+    }
+    for listen in config.listen:
+        for client in listen.clients:
+            route = route_of(client)
+            lines[route] = Line(route, config.carriers[client.carrier], Alphabet(listen.default_alphabet))
+    return lines
+
+
+def _register(config: Config, routes: Routes) -> None:
+    for smsc in config.smsc:
+        others = [o.name for o in config.smsc if o.carrier == smsc.carrier and o.name != smsc.name]
+        routes.register(smsc.name, SubmitSm, others)
+    for listen in config.listen:
+        for client in listen.clients:
+            routes.register(route_of(client), DeliverSm)
+
+
+def _store_state(up: bool, why: str) -> None:
+    if up:
+        log.info("store.up")
+    else:
+        log.warning("store.down", why=why)

@@ -1,0 +1,143 @@
+"""From a message and a turn to what is said: grammar, identity, conversation, history, rules, words.
+
+Invariants: no place is looked at before the conversation has decided to name it; an answer is computed from
+the records of the very subscriber it is addressed to; a record that cannot be read is an error, never an
+empty answer.
+"""
+
+import hmac
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway.dialog import state as dialog_state
+from gateway.dialog.addresses import replyable
+from gateway.dialog.carrier import Carrier
+from gateway.dialog.conversation import Asked, Decision, step
+from gateway.dialog.grammar import Digits, Query, parse
+from gateway.dialog.replies import Kind, render
+from gateway.flow.guessing import GuessAlarm
+from gateway.flow.messages import Mo
+from gateway.flow.ports import Turn
+from location_store.places import Places
+from location_store.pseudonyms import Pseudonyms
+from location_store.record import all_stays, unpack
+from location_store.stays import StayRules, Visits, visited
+from location_store.subscribers import Subscriber
+from location_store.subscribers import unpack as unpack_subscriber
+from location_store.window import window
+
+#: Asked of the subscriber, so that the next text means nothing without the stored state.
+_QUESTIONS = frozenset({Kind.ASK_DIGITS, Kind.ASK_CONSENT, Kind.EXPLAIN_INLINE, Kind.WRONG_DIGITS})
+
+
+class Saying(NamedTuple):
+    """What to do with one message: `text` None is by rule no answer, `state` None leaves the dialog as is."""
+
+    text: str | None
+    state: bytes | None
+    state_ttl_s: int
+    reason: str
+    awaits_reply: bool
+    guessed: int  # subscribers on whom these wrong digits were tried, when that is an alarm; else 0
+
+
+class Decider:
+    """Stateless but for the alarm's counts: any process decides the same."""
+
+    def __init__(self, places: Places, pseudonyms: Pseudonyms, own_numbers: Collection[str]) -> None:
+        self._places = places
+        self._pseudonyms = pseudonyms
+        self._own_numbers = own_numbers
+        self._alarm = GuessAlarm()
+        self._zones: dict[str, ZoneInfo] = {}
+
+    def decide(self, mo: Mo, turn: Turn, now_s: float) -> Saying:
+        """Raises StoreError when a stored record cannot be read."""
+        carrier = mo.carrier
+        zone = self._zone(carrier)
+        subscriber = None if turn.subscriber is None else unpack_subscriber(turn.subscriber)
+        before = dialog_state.unpack(turn.state) if turn.state else dialog_state.EMPTY
+        intent = parse(mo.text)
+        digits = intent.digits if isinstance(intent, Query | Digits) else None
+        asked = Asked(
+            intent,
+            digits_right=digits is not None and self._identified(mo, digits, subscriber),
+            language="en" if subscriber is not None and subscriber.language == "en" else "zh",
+            replyable=replyable(mo.source.ton, mo.source.digits, self._own_numbers),
+            blocked=subscriber is not None and subscriber.blocked,
+        )
+        decision = step(carrier, before, asked, now_s, zone)
+        guessed = 0
+        if (
+            digits is not None
+            and decision.reason in (Kind.WRONG_DIGITS, Kind.LOCKED)
+            and not asked.digits_right
+        ):
+            guessed = self._alarm.wrong(digits, mo.msisdn or "", now_s)
+        text = None
+        if decision.reply is not None:
+            text = self._words(decision, carrier, turn, subscriber, now_s)
+        state, ttl_s = _kept(before, decision.state, now_s, zone)
+        return Saying(text, state, ttl_s, str(decision.reason), decision.reason in _QUESTIONS, guessed)
+
+    def _identified(self, mo: Mo, digits: str, subscriber: Subscriber | None) -> bool:
+        """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
+        right = self._pseudonyms.id_digest(mo.msisdn or "", digits)
+        known = subscriber is not None and subscriber.imported and not subscriber.forgotten
+        stored = subscriber.id_digest if subscriber is not None and known else bytes(len(right))
+        return hmac.compare_digest(right, stored) and known
+
+    def _words(
+        self, decision: Decision, carrier: Carrier, turn: Turn, subscriber: Subscriber | None, now_s: float
+    ) -> str:
+        reply = decision.reply
+        assert reply is not None
+        if reply.kind is not Kind.ANSWER:
+            return render(reply, carrier, decision.english)
+        period = window(now_s, days=carrier.window_days, through=carrier.through, tz=self._zone(carrier))
+        since = None if subscriber is None else subscriber.since_min
+        named: list[int] = []
+        if turn.history is not None and not (subscriber is not None and subscriber.forgotten):
+            found: Visits = visited(
+                all_stays(unpack(turn.history)),
+                StayRules(carrier.stay_hours, carrier.stay_rule),
+                self._places.neighbours,
+                period,
+                since,
+                self._zone(carrier),
+            )
+            named = [visit.place for visit in found.visits]
+        return render(
+            reply,
+            carrier,
+            decision.english,
+            window=period,
+            visits=[self._places.by_id(place) for place in named],
+            since_min=since,
+        )
+
+    def _zone(self, carrier: Carrier) -> ZoneInfo:
+        zone = self._zones.get(carrier.timezone)
+        if zone is None:
+            zone = self._zones[carrier.timezone] = ZoneInfo(carrier.timezone)
+        return zone
+
+
+def _kept(
+    before: dialog_state.State, after: dialog_state.State, now_s: float, zone: ZoneInfo
+) -> tuple[bytes | None, int]:
+    """The state to store with its time limit in seconds; (None, 0) when it did not change."""
+    if after == before:
+        return None, 0
+    return dialog_state.pack(after), dialog_state.expires_s(after, now_s, zone) - int(now_s)
+
+
+def carrier_of(number: str, numbers: Mapping[str, Carrier], default: Carrier) -> Carrier:
+    """The carrier whose number was texted, or an extension of it (10086123); else the link's own."""
+    digits = number.lstrip("+")
+    for length in range(len(digits), 2, -1):
+        carrier = numbers.get(digits[:length])
+        if carrier is not None:
+            return carrier
+    return default

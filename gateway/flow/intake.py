@@ -1,0 +1,152 @@
+"""From a PDU that carries a subscriber's text to a whole message: parts joined, text decoded, carrier and
+digest found.
+
+Called by the links. A part of a long message is durably kept before it is acknowledged, so that parts may
+come in any order, over any bind, with a restart between them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from gateway.dialog.carrier import Carrier
+from gateway.flow.deciding import carrier_of
+from gateway.flow.messages import Mo
+from gateway.smpp.constants import Tlv
+from gateway.smpp.pdu import DataSm, Sm
+from gateway.sms.alphabets import Alphabet, decode
+from gateway.sms.concat import Concat, content
+from location_store.msisdn import BadMsisdn, normalise
+from location_store.pseudonyms import Pseudonym, Pseudonyms
+
+TON_INTERNATIONAL = 1
+TON_ALPHANUMERIC = 5
+
+
+class Parts(Protocol):
+    async def add(
+        self, who: Pseudonym, digest: bytes, *, index: int, total: int, payload: bytes
+    ) -> list[bytes] | None: ...
+
+
+class Incomplete(Enum):
+    """A part was kept; the rest of its message is still to come."""
+
+    PART_KEPT = "part_kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the intake has to know of the link a message came by."""
+
+    route: str
+    carrier: Carrier
+    alphabet: Alphabet
+
+
+class Intake:
+    def __init__(
+        self,
+        *,
+        parts: Parts,
+        pseudonyms: Pseudonyms,
+        numbers: Mapping[str, Carrier],
+        default_country: str,
+    ) -> None:
+        self._parts = parts
+        self._pseudonyms = pseudonyms
+        self._numbers = numbers
+        self._country = default_country
+        self._digest_key = pseudonyms.subkey("dedup")
+
+    def whole(self, pdu: Sm | DataSm, line: Line, now_s: float) -> Mo | None:
+        """The message, when it is not a part of a longer one (then None: `joined`)."""
+        what = content(pdu)
+        if what.concat is not None and what.concat.total > 1:
+            return None
+        return self._mo(pdu, line, what.data, now_s)
+
+    async def joined(self, pdu: Sm | DataSm, line: Line, now_s: float) -> Mo | Incomplete:
+        """Keep one part; the message once all are there. StoreError: the part could not be kept."""
+        what = content(pdu)
+        assert what.concat is not None
+        msisdn = self._msisdn(pdu)
+        if msisdn is None:
+            return self._mo(pdu, line, what.data, now_s)
+        payloads = await self._parts.add(
+            self._pseudonyms.of(msisdn),
+            self._parts_digest(pdu, line, what.concat),
+            index=what.concat.index,
+            total=what.concat.total,
+            payload=what.data,
+        )
+        if payloads is None:
+            return Incomplete.PART_KEPT
+        # Each part has its own id of the SMSC, so a joined message is recognised by its content.
+        return self._mo(pdu, line, b"".join(payloads), now_s, by_id=False)
+
+    def _mo(self, pdu: Sm | DataSm, line: Line, data: bytes, now_s: float, *, by_id: bool = True) -> Mo:
+        return Mo(
+            route=line.route,
+            carrier=carrier_of(pdu.destination.digits, self._numbers, line.carrier),
+            msisdn=self._msisdn(pdu),
+            source=pdu.source,
+            destination=pdu.destination,
+            text=decode(data, pdu.data_coding, line.alphabet),
+            digest=self._digest(pdu, line, data, by_id),
+            received_s=now_s,
+        )
+
+    def _msisdn(self, pdu: Sm | DataSm) -> str | None:
+        """E.164 digits of the sender; None for an alphanumeric sender or a short code."""
+        ton, _, digits = pdu.source
+        if ton == TON_ALPHANUMERIC:
+            return None
+        if ton == TON_INTERNATIONAL and not digits.startswith("+"):
+            digits = "+" + digits
+        try:
+            return normalise(digits, self._country)
+        except BadMsisdn:
+            return None
+
+    def _digest(self, pdu: Sm | DataSm, line: Line, data: bytes, by_id: bool) -> bytes:
+        """The same for a redelivery, by the SMSC's own id where it sends one, else by all that the
+        subscriber sent.
+        """
+        smsc_id = pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) if by_id else None
+        if smsc_id:
+            fields = [b"id", line.route.encode(), _digits(pdu.source.digits), smsc_id]
+        else:
+            fields = [
+                b"text",
+                _digits(pdu.source.digits),
+                _digits(pdu.destination.digits),
+                bytes([pdu.data_coding & 0xFF]),
+                data,
+            ]
+        return self._keyed(fields)
+
+    def _parts_digest(self, pdu: Sm | DataSm, line: Line, concat: Concat) -> bytes:
+        shape = f"{concat.width}/{concat.reference}/{concat.total}/{pdu.data_coding}".encode()
+        return self._keyed(
+            [
+                b"parts",
+                line.carrier.name.encode(),
+                _digits(pdu.source.digits),
+                _digits(pdu.destination.digits),
+                shape,
+            ]
+        )
+
+    def _keyed(self, fields: list[bytes]) -> bytes:
+        digest = hashlib.blake2b(digest_size=16, key=self._digest_key)
+        for field in fields:
+            digest.update(len(field).to_bytes(4, "big"))
+            digest.update(field)
+        return digest.digest()
+
+
+def _digits(address: str) -> bytes:
+    return address.encode("latin-1", "replace")

@@ -1,0 +1,77 @@
+"""The values that travel along the pipeline. Every one is immutable; none prints a number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.dialog.carrier import Carrier
+from gateway.smpp.pdu import Address
+from gateway.sms.segments import Part
+
+
+class Verdict(Enum):
+    """What the SMSC is told about its message."""
+
+    ACK = "acknowledged"  # ESME_ROK: answered, parked, or by rule not to be answered
+    TEMPORARY = "temporary"  # ESME_RX_T_APPN: the SMSC keeps it and sends it again
+
+
+@dataclass(frozen=True, slots=True)
+class Mo:
+    """One text of a subscriber, all its parts joined.
+
+    `route` names where the answer leaves; `digest` (16 bytes, keyed) is the same for a redelivery and for
+    nothing else; `received_s` is wall-clock unix time, from which its time to live counts.
+    """
+
+    route: str
+    carrier: Carrier
+    msisdn: str | None = field(repr=False)  # E.164 digits; None: nobody who could have a history
+    source: Address = field(repr=False)
+    destination: Address
+    text: str = field(repr=False)
+    digest: bytes
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mt:
+    """An answer, ready to leave: back to the source exactly as it came, from the number that was texted."""
+
+    source: Address
+    destination: Address = field(repr=False)
+    parts: Sequence[Part] = field(repr=False)
+
+
+class Sending(Enum):
+    ACCEPTED = "accepted"  # every part has its ESME_ROK
+    REFUSED = "refused"  # for good: trying again cannot help
+    LATER = "later"  # no link, throttled, or no response in time (outcome unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an Mt; `reason` is a word for metrics and the operator, such as `ESME_RINVDSTADR`."""
+
+    sending: Sending
+    reason: str = ""
+
+
+ACCEPTED = Outcome(Sending.ACCEPTED)
+
+
+class Work(Enum):
+    DONE = "done"
+    DEAD = "dead"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one attempt at a message ended. LATER may be tried again; `counts` says whether it used up one of
+    its tries (a store or a link that is away is not the message's fault).
+    """
+
+    work: Work
+    reason: str
+    counts: bool = True

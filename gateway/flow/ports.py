@@ -1,0 +1,121 @@
+"""What the flow needs of the world. Adapters: gateway/redis (turns, park), gateway/links (outbox),
+gateway/web (recorder).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.flow.messages import Mo, Mt, Outcome
+from location_store.pseudonyms import Pseudonym
+
+
+class Turn(NamedTuple):
+    """A subscriber's turn: what the store knows, and the lease under which we may answer.
+
+    `state` is the packed dialog state (empty: none), `history` and `subscriber` the packed records (None:
+    none).
+    """
+
+    token: bytes
+    state: bytes
+    history: bytes | None
+    subscriber: bytes | None
+    good_until_s: float  # monotonic; an answer that has not left by then belongs to whoever has the turn next
+
+
+class Answered(NamedTuple):
+    """This very message has been answered: a redelivery."""
+
+
+class Busy(NamedTuple):
+    """Another message of the same subscriber has the turn, in another process."""
+
+
+class Turns(Protocol):
+    """One turn at a time for each subscriber, across all processes. All raise StoreUnavailable when the
+    store is away.
+    """
+
+    async def begin(self, who: Pseudonym, digest: bytes) -> Turn | Answered | Busy: ...
+
+    async def finish(
+        self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
+    ) -> bool:
+        """Mark the message answered, store the state (None: unchanged; ttl_s 0: none any more), end the
+        lease.
+        """
+
+    async def extend(self, who: Pseudonym, token: bytes, lease_s: float) -> None: ...
+
+    async def abandon(self, who: Pseudonym, token: bytes) -> None: ...
+
+
+class Entry(NamedTuple):
+    """A parked message. `tag` groups the entries of one subscriber, in whose order they are worked off."""
+
+    id: bytes
+    tag: bytes
+    mo: Mo
+    expires_s: float
+    held: bool
+
+
+class Park(Protocol):
+    """Messages that were acknowledged and are not answered yet, durable. `shard` is part of a route."""
+
+    def shards(self, route: str) -> Sequence[int]: ...
+
+    async def add(self, who: Pseudonym, mo: Mo, hold_s: float) -> bytes:
+        """Durably keep `mo`; for `hold_s` nobody works it off (its first attempt is still under way here)."""
+
+    async def unhold(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None: ...
+
+    async def remove(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None: ...
+
+    async def bury(self, who: Pseudonym, mo: Mo, entry_id: bytes | None, reason: str) -> None:
+        """Move it to the dead letters (entry_id None: it was never parked)."""
+
+    async def own(self, route: str, shard: int) -> bool: ...
+
+    async def disown(self, route: str, shard: int) -> None: ...
+
+    async def entries(self, route: str, shard: int, limit: int) -> list[Entry]: ...
+
+    async def count_try(self, route: str, shard: int, entry_id: bytes) -> int: ...
+
+
+class Outbox(Protocol):
+    """Where answers leave."""
+
+    def can_send(self, route: str) -> bool: ...
+
+    async def send(self, route: str, mt: Mt) -> Outcome:
+        """Send every part and wait for every response. Never raises for what an SMSC does."""
+
+
+class Timer(Protocol):
+    def cancel(self) -> object: ...
+
+
+class Clock(Protocol):
+    """Time as the flow sees it; a simulated one in tests."""
+
+    def monotonic(self) -> float: ...
+
+    def wall(self) -> float: ...
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer: ...
+
+    async def sleep(self, delay_s: float) -> None: ...
+
+
+class Recorder(Protocol):
+    """Counts and events. Never given a number, a text or a city."""
+
+    def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None: ...
+
+    def parked(self, carrier: str, reason: str) -> None: ...
+
+    def guessing(self, carrier: str, subscribers: int) -> None: ...
+
+    def failed(self, where: str, error: BaseException) -> None: ...

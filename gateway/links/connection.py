@@ -1,0 +1,250 @@
+"""One SMPP connection: the sans-IO session on a Twisted transport, whichever side opened it.
+
+Invariants: what a turn of the event loop produced leaves in one write; requests that have to wait (for the
+window, the configured rate or a pause of the SMSC) leave in their order; every request's future ends, at
+the latest when the connection does.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from typing import Protocol as Interface
+
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from gateway.smpp import events
+from gateway.smpp.constants import CommandId
+from gateway.smpp.pdu import Pdu
+from gateway.smpp.session import Session
+from gateway.smpp.states import State
+from gateway.smpp.throttle import Throttle
+
+#: Requests that may wait for a slot of the window; more is refused, so that memory stays flat.
+QUEUE_LIMIT = 10_000
+
+
+class LostError(Exception):
+    """The connection ended, or no response came in time: whether the peer took the request is unknown."""
+
+
+class OverfullError(Exception):
+    """More is waiting than this connection will ever send in time."""
+
+
+class Delayed(Interface):
+    """Twisted's IDelayedCall, as a type that mypy can read (zope's interfaces are none)."""
+
+    def active(self) -> bool: ...
+
+    def cancel(self) -> None: ...
+
+    def getTime(self) -> float: ...  # noqa: N802 - Twisted's name
+
+
+class Scheduler(Interface):
+    """Twisted's IReactorTime: the reactor, or a `task.Clock` in tests."""
+
+    def seconds(self) -> float: ...
+
+    def callLater(self, delay: float, call: Callable[[], None], /) -> Delayed: ...  # noqa: N802 - Twisted's name
+
+
+class Owner(Interface):
+    """Whoever made the connection: told of all that is not a response to one of its requests."""
+
+    def bind_event(
+        self,
+        connection: "Connection",
+        event: events.Bound | events.BindRefused | events.Invited | events.BindRequested,
+    ) -> None: ...
+
+    def request_received(self, connection: "Connection", pdu: Pdu) -> None: ...
+
+    def connection_ended(self, connection: "Connection", why: str) -> None: ...
+
+
+class Connection(Protocol):
+    def __init__(
+        self,
+        session: Session,
+        owner: Owner,
+        clock: Scheduler,
+        *,
+        throttle: Throttle,
+        on_start: Callable[["Connection"], None] | None = None,
+    ) -> None:
+        self.session = session
+        self.peer = ""
+        self._wire: Any = None  # the transport; an ITCPTransport, which mypy cannot read
+        self._owner = owner
+        self._clock = clock
+        self._throttle = throttle
+        self._on_start = on_start
+        self._waiting: deque[tuple[Pdu, asyncio.Future[Pdu]]] = deque()
+        self._flushing: Delayed | None = None
+        self._ticking: Delayed | None = None
+        self._pumping: Delayed | None = None
+        self._ended = False
+
+    # Twisted's side
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self._wire = self.transport
+        self._wire.setTcpNoDelay(True)
+        self.peer = getattr(self._wire.getPeer(), "host", "")
+        if self._on_start is not None:
+            self._on_start(self)
+        self.flush_soon()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        self._dispatch(self.session.receive(data, self._clock.seconds()))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        self._dispatch(self.session.connection_lost())
+        self._end(reason.getErrorMessage())
+
+    # our side
+
+    @property
+    def may_transmit(self) -> bool:
+        """Whether answers can leave by this connection: submit_sm of an ESME, deliver_sm of a listener."""
+        session = self.session
+        return session.state is State.BOUND and (
+            session.may_send(CommandId.SUBMIT_SM) or session.may_send(CommandId.DELIVER_SM)
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Bound to transmit, and with room for another request."""
+        return self.may_transmit and not self._ended and len(self._waiting) < QUEUE_LIMIT
+
+    @property
+    def load(self) -> int:
+        return self.session.in_flight + len(self._waiting)
+
+    def request(self, pdu: Pdu) -> asyncio.Future[Pdu]:
+        """Send `pdu` as soon as the window and the rate allow; its response. Raises (in the future)
+        LostError or OverfullError.
+        """
+        future: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
+        if self._ended or len(self._waiting) >= QUEUE_LIMIT:
+            future.set_exception(
+                LostError("not connected") if self._ended else OverfullError("too much is waiting")
+            )
+            return future
+        self._waiting.append((pdu, future))
+        if self._pumping is None:
+            self._pump()
+        return future
+
+    def respond(self, request: Pdu, response: Pdu) -> None:
+        """Answer a request of the peer; nothing when the connection is gone (it will come again)."""
+        if not self._ended:
+            self.session.respond(request.sequence_number, response)
+            self.flush_soon()
+
+    def unbind(self) -> None:
+        """No new requests; the session waits for what is in flight, then says goodbye."""
+        if not self._ended:
+            self._dispatch(self.session.unbind(self._clock.seconds()))
+
+    def close(self) -> None:
+        """Write what is due, then end the connection."""
+        self._flush()
+        if self._wire is not None:
+            self._wire.loseConnection()
+
+    def flush_soon(self) -> None:
+        """Write once at the end of this turn of the loop."""
+        if self._flushing is None and not self._ended:
+            self._flushing = self._clock.callLater(0, self._flush)
+
+    # inside
+
+    def _pump(self) -> None:
+        """Move waiting requests into the window, as many as the rate and the SMSC's pauses allow now."""
+        self._pumping = None
+        now_s = self._clock.seconds()
+        while self._waiting and self.session.window_free > 0:
+            wait_s = self._throttle.wait_s(now_s)
+            if wait_s > 0:
+                self._pumping = self._clock.callLater(wait_s, self._pump)
+                break
+            pdu, future = self._waiting.popleft()
+            if future.done():
+                continue
+            self.session.request(pdu, now_s, future)
+            self._throttle.sent(now_s)
+        self.flush_soon()
+
+    def _flush(self) -> None:
+        self._flushing = None
+        data = self.session.data_to_send()
+        if data and self._wire is not None:
+            self._wire.write(data)
+        self._schedule_tick()
+
+    def _schedule_tick(self) -> None:
+        """One timer, never later than the session's next deadline (it may be earlier: a tick that finds
+        nothing due is cheap).
+        """
+        deadline_s = None if self._ended else self.session.next_deadline_s()
+        if deadline_s is None:
+            return
+        delay_s = max(0.0, deadline_s - self._clock.seconds())
+        if self._ticking is not None and self._ticking.active():
+            if self._ticking.getTime() <= deadline_s:
+                return
+            self._ticking.cancel()
+        self._ticking = self._clock.callLater(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        self._dispatch(self.session.tick(self._clock.seconds()))
+
+    def _dispatch(self, happened: list[events.Event]) -> None:
+        closed = None
+        for event in happened:
+            match event:
+                case events.Incoming(pdu):
+                    self._owner.request_received(self, pdu)
+                case events.Response(future, pdu):
+                    self._throttle.answered(pdu.command_status, self._clock.seconds())
+                    if not future.done():
+                        future.set_result(pdu)
+                case events.Expired(future):
+                    _fail(future, "no response in time")
+                case events.Bound() | events.BindRefused() | events.Invited() | events.BindRequested():
+                    self._owner.bind_event(self, event)
+                case events.Closed():
+                    closed = event
+                case events.Refused() | events.Unbinding():
+                    pass  # the session has answered, and counts
+        if closed is not None:
+            for future in closed.contexts:
+                _fail(future, closed.reason.value)
+            self.close()
+            self._end(closed.reason.value)
+            return
+        if self._waiting and self._pumping is None:
+            self._pump()
+        self.flush_soon()
+
+    def _end(self, why: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        for timer in (self._flushing, self._ticking, self._pumping):
+            if timer is not None and timer.active():
+                timer.cancel()
+        waiting, self._waiting = self._waiting, deque()
+        for _, future in waiting:
+            _fail(future, why)
+        self._owner.connection_ended(self, why)
+
+
+def _fail(future: asyncio.Future[Pdu], why: str) -> None:
+    if not future.done():
+        future.set_exception(LostError(why))

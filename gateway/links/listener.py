@@ -1,0 +1,174 @@
+"""The listening role: peers bind to us and submit subscribers' texts; answers leave as deliver_sm on their
+receiving binds.
+
+Such peers are often synchronous: a message is parked and acknowledged before its answer is even begun.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ServerFactory
+
+from gateway.config import Client, Listen
+from gateway.errors import GatewayError
+from gateway.flow.intake import Line
+from gateway.links.connection import Connection
+from gateway.links.receiving import Receiving
+from gateway.links.routes import Routes
+from gateway.links.tls import server_options
+from gateway.smpp import events
+from gateway.smpp.constants import CommandStatus
+from gateway.smpp.pdu import Pdu
+from gateway.smpp.session import Session, SessionConfig
+from gateway.smpp.states import Role
+from gateway.smpp.throttle import Throttle
+
+log = structlog.get_logger("cxmyd")
+
+
+def route_of(client: Client) -> str:
+    """The route of a client's answers. SMSC names have no colon, so the two never meet."""
+    return f"listen:{client.system_id}"
+
+
+class Listener:
+    """One `[[listen]]`."""
+
+    def __init__(
+        self,
+        listen: Listen,
+        index: int,
+        lines: Mapping[str, Line],
+        *,
+        reactor: Any,
+        routes: Routes,
+        receiving: Receiving,
+    ) -> None:
+        self.listen = listen
+        self._lines = lines
+        self._reactor = reactor
+        self._routes = routes
+        self._receiving = receiving
+        self._clients = {client.system_id: client for client in listen.clients}
+        self._tls = server_options(listen.tls, f"listen[{index}]") if listen.tls else None
+        self._key = f"listen[{index}]"
+        self._port: Any = None
+        self._bound: dict[Connection, Client] = {}
+        self._open: dict[Connection, asyncio.Future[str]] = {}
+
+    @property
+    def name(self) -> str:
+        return f"{self.listen.host}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port in use (the free one that was taken when 0 was configured)."""
+        return self._port.getHost().port if self._port is not None else self.listen.port
+
+    @property
+    def listening(self) -> bool:
+        return self._port is not None
+
+    @property
+    def bound(self) -> int:
+        return len(self._bound)
+
+    def start(self) -> None:
+        """Listen. Raises GatewayError when the port is taken."""
+        factory = ServerFactory.forProtocol(self._connection)
+        listen = self.listen
+        try:
+            if self._tls is not None:
+                self._port = self._reactor.listenSSL(listen.port, factory, self._tls, interface=listen.host)
+            else:
+                self._port = self._reactor.listenTCP(listen.port, factory, interface=listen.host)
+        except CannotListenError as error:
+            raise GatewayError(
+                f"{self._key}: port {listen.port} on {listen.host} is taken ({error.socketError}); "
+                f"change {self._key}.port"
+            ) from error
+        log.info("listener.up", listener=self.name)
+
+    async def stop(self) -> None:
+        """No new peers; unbind those who are there."""
+        if self._port is not None:
+            await self._port.stopListening().asFuture(asyncio.get_running_loop())
+            self._port = None
+        endings = list(self._open.values())
+        for connection in list(self._open):
+            connection.unbind()
+        if endings:
+            await asyncio.wait(endings, timeout=5.0)
+        for connection in list(self._open):
+            connection.close()
+
+    def _connection(self) -> Connection:
+        listen = self.listen
+        session = Session(
+            Role.SMSC,
+            SessionConfig(
+                enquire_link_s=listen.enquire_link_s,
+                enquire_timeout_s=listen.enquire_timeout_s,
+                response_timeout_s=listen.response_timeout_s,
+                session_init_s=listen.session_init_s,
+                window=listen.window,
+            ),
+            self._reactor.seconds(),
+        )
+        connection = Connection(session, self, self._reactor, throttle=Throttle())
+        self._open[connection] = asyncio.get_running_loop().create_future()
+        return connection
+
+    # the connection's Owner
+
+    def bind_event(
+        self,
+        connection: Connection,
+        event: events.Bound | events.BindRefused | events.Invited | events.BindRequested,
+    ) -> None:
+        if not isinstance(event, events.BindRequested):
+            raise AssertionError("the session of a listener is the one that is asked")
+        client = self._clients.get(event.pdu.system_id)
+        # The comparison takes its time for an unknown system_id too, and the answer is the same.
+        expected = client.password if client is not None else "\0"
+        right = hmac.compare_digest(expected.encode("latin-1"), event.pdu.password.encode("latin-1"))
+        if client is None or not right or not _allowed(client, connection.peer):
+            log.warning("listener.refused", listener=self.name, peer=connection.peer)
+            connection.session.refuse_bind(CommandStatus.ESME_RBINDFAIL)
+            return
+        connection.session.accept_bind("cxmyd")
+        self._bound[connection] = client
+        bind = connection.session.bind_type
+        log.info("listener.bound", listener=self.name, client=client.system_id, bind=bind.name)
+        if connection.may_transmit:
+            self._routes.add(route_of(client), connection)
+
+    def request_received(self, connection: Connection, pdu: Pdu) -> None:
+        line = self._lines[self._bound[connection].system_id]
+        self._receiving.received(connection, pdu, line, park_first=True)
+
+    def connection_ended(self, connection: Connection, why: str) -> None:
+        client = self._bound.pop(connection, None)
+        if client is not None:
+            self._routes.remove(route_of(client), connection)
+            log.info("listener.unbound", listener=self.name, client=client.system_id, why=why)
+        ended = self._open.pop(connection)
+        if not ended.done():
+            ended.set_result(why)
+
+
+def _allowed(client: Client, peer: str) -> bool:
+    if not client.allow:
+        return True
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in client.allow)

@@ -1,0 +1,119 @@
+"""What the links do with a request that carries a text: whole message or part, to the flow, and the flow's
+verdict back.
+
+Called by both roles. Invariant: every request gets exactly one response, unless its connection ended first.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from gateway.flow.intake import Incomplete, Intake, Line
+from gateway.flow.messages import Mo, Verdict
+from gateway.flow.pipeline import Pipeline
+from gateway.links.connection import Connection
+from gateway.smpp.constants import CommandStatus
+from gateway.smpp.pdu import DataSm, Pdu, Sm
+from gateway.smpp.receipts import Kind, kind_of
+from location_store.errors import StoreError
+
+#: Messages between arrival and verdict in this process; beyond, the SMSC is told that our queue is full.
+MAX_IN_FLIGHT = 5_000
+
+Answer = Callable[[int], None]  # given the command_status
+
+
+class Receiving:
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        pipeline: Pipeline,
+        wall: Callable[[], float],
+        on_refused: Callable[[str, str], None],
+        on_park: Callable[[str], None],
+        message_id: Callable[[], str],
+    ) -> None:
+        self._intake = intake
+        self._pipeline = pipeline
+        self._wall = wall
+        self._on_refused = on_refused
+        self._on_park = on_park
+        self._message_id = message_id
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.draining = False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._tasks)
+
+    def received(self, connection: Connection, pdu: Pdu, line: Line, *, park_first: bool) -> None:
+        """One request of a bound peer. `park_first`: the peer waits for its response before it reads our
+        answer.
+        """
+        if not isinstance(pdu, Sm | DataSm):
+            connection.respond(pdu, _response(pdu, CommandStatus.ESME_RINVCMDID, ""))
+            return
+
+        def answer(status: int) -> None:
+            message_id = self._message_id() if park_first and status == 0 else ""
+            connection.respond(pdu, _response(pdu, status, message_id))
+
+        kind = kind_of(pdu)
+        if kind is not Kind.QUERY:
+            self._on_refused(line.route, kind.name.lower())
+            answer(CommandStatus.ESME_ROK)
+        elif self.draining:
+            answer(CommandStatus.ESME_RX_T_APPN)
+        elif len(self._tasks) >= MAX_IN_FLIGHT:
+            self._on_refused(line.route, "overload")
+            answer(CommandStatus.ESME_RMSGQFUL)
+        else:
+            self._take(pdu, line, answer, park_first)
+
+    def _take(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
+        mo = self._intake.whole(pdu, line, self._wall())
+        if mo is None:
+            self._run(self._part(pdu, line, answer, park_first))
+        else:
+            self._run(self._message(mo, line, answer, park_first))
+
+    async def _part(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
+        try:
+            joined = await self._intake.joined(pdu, line, self._wall())
+        except StoreError:
+            self._on_refused(line.route, "part_not_kept")
+            answer(CommandStatus.ESME_RX_T_APPN)
+            return
+        if isinstance(joined, Incomplete):
+            answer(CommandStatus.ESME_ROK)
+        else:
+            await self._message(joined, line, answer, park_first)
+
+    async def _message(self, mo: Mo, line: Line, answer: Answer, park_first: bool) -> None:
+        if park_first:
+            kept = await self._pipeline.accept(mo)
+            answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RMSGQFUL)
+            self._on_park(line.route)
+        else:
+            await self._pipeline.handle(
+                mo,
+                lambda verdict: answer(
+                    CommandStatus.ESME_ROK if verdict is Verdict.ACK else CommandStatus.ESME_RX_T_APPN
+                ),
+            )
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _response(request: Pdu, status: int, message_id: str) -> Pdu:
+    """The response of `request`'s kind with this status."""
+    response_class = request.response
+    assert response_class is not None
+    response = response_class(command_status=int(status))
+    if message_id and hasattr(response, "message_id"):
+        response.message_id = message_id
+    return response

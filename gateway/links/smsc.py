@@ -1,0 +1,229 @@
+"""The ESME role: our binds to one SMSC of the configuration, kept up for as long as the gateway runs.
+
+Each bind is a loop: connect, bind, serve, lose, wait, again. It never gives up. With `bind = "outbind"` the
+SMSC calls us: the loop is replaced by a port that waits for its outbind and binds back over that
+connection.
+"""
+
+import asyncio
+import random
+from typing import Any, NamedTuple
+
+import structlog
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory, ServerFactory
+
+from gateway.config import Smsc
+from gateway.errors import GatewayError
+from gateway.flow.intake import Line
+from gateway.links.backoff import Backoff
+from gateway.links.connection import Connection
+from gateway.links.receiving import Receiving
+from gateway.links.routes import Routes
+from gateway.links.tls import client_options
+from gateway.smpp import events
+from gateway.smpp.constants import BindType, status_name
+from gateway.smpp.pdu import BIND_CLASSES, Pdu
+from gateway.smpp.session import Session, SessionConfig
+from gateway.smpp.states import Role
+from gateway.smpp.throttle import Throttle
+
+log = structlog.get_logger("cxmyd")
+
+CONNECT_TIMEOUT_S = 10.0
+_TYPES = {
+    "transceiver": (BindType.TRANSCEIVER,),
+    "transmitter+receiver": (BindType.TRANSMITTER, BindType.RECEIVER),
+}
+
+
+class _Ending(NamedTuple):
+    """How a connection ended; `refused_with` is the command_status of a refused bind."""
+
+    why: str
+    bound_for_s: float
+    refused_with: int | None
+
+
+class SmscLink:
+    """All binds to one `[[smsc]]`."""
+
+    def __init__(
+        self, smsc: Smsc, index: int, line: Line, *, reactor: Any, routes: Routes, receiving: Receiving
+    ) -> None:
+        self.smsc = smsc
+        self._line = line
+        self._reactor = reactor
+        self._routes = routes
+        self._receiving = receiving
+        self._tls = client_options(smsc.host, smsc.tls, f"smsc[{index}]") if smsc.tls else None
+        self._bound: dict[Connection, float] = {}  # and since when
+        self._open: dict[Connection, asyncio.Future[_Ending]] = {}
+        self._refused: dict[Connection, int] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._port: Any = None
+        self._stopping = False
+        self.last_error = ""
+
+    @property
+    def name(self) -> str:
+        return self.smsc.name
+
+    @property
+    def bound(self) -> int:
+        return len(self._bound)
+
+    @property
+    def in_flight(self) -> int:
+        """Answers that wait for their response, or to be sent."""
+        return sum(connection.load for connection in self._bound)
+
+    @property
+    def wanted(self) -> int:
+        """How many binds there are when all is well."""
+        return self.smsc.binds * len(_TYPES.get(self.smsc.bind, (BindType.TRANSCEIVER,)))
+
+    @property
+    def ready(self) -> bool:
+        """Whether questions can come in and answers go out."""
+        bound = BindType(0)
+        for connection in self._bound:
+            bound |= connection.session.bind_type
+        return bound == BindType.TRANSCEIVER
+
+    def start(self) -> None:
+        """Begin to bind. Raises GatewayError when the port for outbind is taken."""
+        loop = asyncio.get_running_loop()
+        if self.smsc.bind == "outbind":
+            factory = ServerFactory.forProtocol(lambda: self._connection(BindType.TRANSCEIVER, waits=True))
+            try:
+                self._port = self._reactor.listenTCP(self.smsc.port, factory, interface=self.smsc.host)
+            except CannotListenError as error:
+                raise GatewayError(
+                    f"smsc {self.name!r}: port {self.smsc.port} for outbind is taken "
+                    f"({error.socketError}); change its host or port"
+                ) from error
+            return
+        for _ in range(self.smsc.binds):
+            for bind_type in _TYPES[self.smsc.bind]:
+                self._loops.append(loop.create_task(self._keep_bound(bind_type)))
+
+    async def stop(self) -> None:
+        """Unbind everywhere; returns when every connection has ended or the sessions' own timers have ended
+        it.
+        """
+        self._stopping = True
+        if self._port is not None:
+            await self._port.stopListening().asFuture(asyncio.get_running_loop())
+        endings = list(self._open.values())
+        for connection in list(self._open):
+            connection.unbind()
+        for task in self._loops:
+            task.cancel()
+        if endings:
+            await asyncio.wait(endings, timeout=5.0)
+        for connection in list(self._open):
+            connection.close()
+
+    # keeping a bind
+
+    async def _keep_bound(self, bind_type: BindType) -> None:
+        backoff = Backoff(self.smsc.reconnect_max_s)
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            ending = _Ending("", 0.0, None)
+            factory = Factory.forProtocol(lambda: self._connection(bind_type))
+            try:
+                connecting = self._endpoint().connect(factory)
+                connection = await connecting.asFuture(loop)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - refused, unreachable, no such host, TLS: all mean "later"
+                self._down(str(error) or type(error).__name__)
+            else:
+                if connection in self._open:
+                    ending = await asyncio.shield(self._open[connection])
+                    refused = ending.refused_with
+                    self._down(ending.why if refused is None else f"bind refused: {status_name(refused)}")
+            if not self._stopping:
+                chance = random.random()  # noqa: S311 - jitter, not a secret
+                await asyncio.sleep(backoff.ended(ending.bound_for_s, ending.refused_with, chance))
+
+    def _endpoint(self) -> Any:
+        endpoint: Any = HostnameEndpoint(
+            self._reactor, self.smsc.host, self.smsc.port, timeout=CONNECT_TIMEOUT_S
+        )
+        return wrapClientTLS(self._tls, endpoint) if self._tls is not None else endpoint
+
+    def _down(self, why: str) -> None:
+        if why != self.last_error and not self._stopping:
+            log.warning("link.down", link=self.name, why=why)
+        self.last_error = why
+
+    def _connection(self, bind_type: BindType, *, waits: bool = False) -> Connection:
+        smsc = self.smsc
+        session = Session(
+            Role.ESME,
+            SessionConfig(
+                enquire_link_s=smsc.enquire_link_s,
+                enquire_timeout_s=smsc.enquire_timeout_s,
+                response_timeout_s=smsc.response_timeout_s,
+                session_init_s=smsc.session_init_s,
+                window=smsc.window,
+            ),
+            self._reactor.seconds(),
+        )
+        connection = Connection(
+            session,
+            self,
+            self._reactor,
+            throttle=Throttle(smsc.rate_per_s / smsc.binds),
+            on_start=None if waits else lambda c: self._bind(c, bind_type),
+        )
+        self._open[connection] = asyncio.get_running_loop().create_future()
+        return connection
+
+    def _bind(self, connection: Connection, bind_type: BindType) -> None:
+        connection.session.bind(
+            BIND_CLASSES[bind_type](
+                system_id=self.smsc.system_id,
+                password=self.smsc.password,
+                system_type=self.smsc.system_type,
+            )
+        )
+
+    # the connection's Owner
+
+    def bind_event(
+        self,
+        connection: Connection,
+        event: events.Bound | events.BindRefused | events.Invited | events.BindRequested,
+    ) -> None:
+        match event:
+            case events.Bound():
+                self._bound[connection] = self._reactor.seconds()
+                self.last_error = ""
+                log.info("link.bound", link=self.name, bind=connection.session.bind_type.name)
+                if connection.may_transmit:
+                    self._routes.add(self.name, connection)
+            case events.BindRefused(status):
+                self._refused[connection] = status
+                connection.unbind()  # nothing is bound: this ends the connection
+            case events.Invited():
+                self._bind(connection, BindType.TRANSCEIVER)
+            case events.BindRequested():
+                raise AssertionError("an ESME's session answers no bind requests")
+
+    def request_received(self, connection: Connection, pdu: Pdu) -> None:
+        self._receiving.received(connection, pdu, self._line, park_first=False)
+
+    def connection_ended(self, connection: Connection, why: str) -> None:
+        self._routes.remove(self.name, connection)
+        bound_at_s = self._bound.pop(connection, None)
+        ended = self._open.pop(connection)
+        if self.smsc.bind == "outbind":
+            self._down(why)
+        bound_for_s = 0.0 if bound_at_s is None else self._reactor.seconds() - bound_at_s
+        if not ended.done():
+            ended.set_result(_Ending(why, bound_for_s, self._refused.pop(connection, None)))

@@ -1,0 +1,46 @@
+"""The names of the gateway's keys. All of one subscriber's carry the hash tag of his partition, as his
+history does, so that one server call can touch them together; none reveals a number.
+"""
+
+from location_store.pseudonyms import Pseudonym
+
+PARK_SHARDS = 4
+
+
+def _subscriber_key(kind: bytes, who: Pseudonym) -> bytes:
+    return b"%s:{%d}:%d:%s" % (kind, who.partition, who.bucket, who.field)
+
+
+def state_key(who: Pseudonym) -> bytes:
+    """Where the dialog stands."""
+    return _subscriber_key(b"d", who)
+
+
+def lease_key(who: Pseudonym) -> bytes:
+    """Who has the turn."""
+    return _subscriber_key(b"l", who)
+
+
+def mark_key(who: Pseudonym, digest: bytes) -> bytes:
+    """That the message of this digest was answered."""
+    return b"m:{%d}:%s" % (who.partition, digest)
+
+
+def parts_key(who: Pseudonym, digest: bytes) -> bytes:
+    """The parts of a long message that have come so far."""
+    return b"j:{%d}:%s" % (who.partition, digest)
+
+
+def shard_of(who: Pseudonym) -> int:
+    """A subscriber's messages are all in one shard, in their order."""
+    return who.partition % PARK_SHARDS
+
+
+def park_key(kind: bytes, route: str, shard: int) -> bytes:
+    """`q` waiting, `x` dead, `o` owner, `n` tries, of one shard of a route; one slot."""
+    return b"p%s:{%s/%d}" % (kind, route.encode(), shard)
+
+
+def hold_key(route: str, shard: int, entry_id: bytes) -> bytes:
+    """That the first attempt at this entry is still under way in some process."""
+    return b"ph:{%s/%d}:%s" % (route.encode(), shard, entry_id)

@@ -1,0 +1,135 @@
+"""What the operator's commands do to the gateway's state: locks, and what is parked or dead. Synchronous,
+over the store's nodes.
+
+Nothing here shows a number: an entry is known by its route, shard and id, its subscriber by his pseudonym.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.dialog import state as dialog_state
+from gateway.redis.keys import PARK_SHARDS, lease_key, park_key, state_key
+from location_store.errors import BadInput, StoreRefused
+from location_store.nodes import Command, Nodes
+from location_store.pseudonyms import Pseudonym
+
+_PAGE = 500
+
+
+class Parked(NamedTuple):
+    """One parked or dead message. Times are unix seconds; `reason` and `died_s` of the dead only."""
+
+    id: str  # "<route>/<shard>/<stream id>": what `parked retry` and `parked drop` take
+    route: str
+    subscriber: str  # hexadecimal pseudonym
+    received_s: float
+    expires_s: float
+    tries: int
+    dead: bool
+    reason: str
+    died_s: float | None
+
+
+def locked_until_many(nodes: Nodes, who: Sequence[Pseudonym], now_s: float) -> list[float | None]:
+    """Until when wrong digits have locked each subscriber (unix seconds), None where they have not."""
+    keys = [state_key(one) for one in who]
+    blobs = nodes.run([Command(key, ("GET", key)) for key in keys])
+    return [None if blob is None else dialog_state.locked_until(_state(blob), now_s) for blob in blobs]
+
+
+def unlock(nodes: Nodes, who: Pseudonym) -> bool:
+    """Clear lock and wrong tries; whether there was anything to clear."""
+    key = state_key(who)
+    blob = nodes.call(key, "GET", key)
+    if blob is None:
+        return False
+    before = _state(blob)
+    after = dialog_state.unlocked(before)
+    if after == before:
+        return False
+    nodes.call(key, "SET", key, dialog_state.pack(after), "KEEPTTL")
+    return True
+
+
+def dialog_keys(who: Pseudonym) -> list[bytes]:
+    """What `forget` deletes beside the history: where the dialog stands, and the turn, so that an answer
+    under way does not leave.
+    """
+    return [state_key(who), lease_key(who)]
+
+
+def _state(blob: bytes) -> dialog_state.State:
+    try:
+        return dialog_state.unpack(blob)
+    except dialog_state.StateError as error:
+        raise StoreRefused(f"a stored dialog state cannot be read: {error}") from error
+
+
+def parked(nodes: Nodes, routes: Sequence[str]) -> Iterator[Parked]:
+    """All entries of the routes, waiting ones first, oldest first in each shard."""
+    for dead in (False, True):
+        for route in routes:
+            for shard in range(PARK_SHARDS):
+                yield from _shard(nodes, route, shard, dead)
+
+
+def retry(nodes: Nodes, entry: str, now_s: float, ttl_s: float) -> None:
+    """Put a dead letter back to be worked off, with a new time to live. Raises BadInput when there is none
+    of that id.
+    """
+    route, shard, stream_id = _parts(entry)
+    dead, waiting = park_key(b"x", route, shard), park_key(b"q", route, shard)
+    found = nodes.call(dead, "XRANGE", dead, stream_id, stream_id)
+    if not found:
+        raise BadInput(f"no dead letter {entry!r}: `cxmyd parked list` shows their ids")
+    fields = found[0][1]
+    # Added before removed: if we die in between it is in both, and its mark keeps it from being answered
+    # twice.
+    nodes.call(
+        waiting, "XADD", waiting, "*", "s", fields[b"s"], "t", fields[b"t"], "c", fields[b"c"], "h", "0",
+        "x", int((now_s + ttl_s) * 1000),
+    )  # fmt: skip
+    nodes.call(dead, "XDEL", dead, stream_id)
+
+
+def drop(nodes: Nodes, entry: str) -> None:
+    """Remove an entry, dead or waiting, for good. Raises BadInput when there is none of that id."""
+    route, shard, stream_id = _parts(entry)
+    removed = 0
+    for kind in (b"x", b"q"):
+        key = park_key(kind, route, shard)
+        removed += nodes.call(key, "XDEL", key, stream_id)
+    if not removed:
+        raise BadInput(f"nothing parked under {entry!r}: `cxmyd parked list` shows the ids")
+
+
+def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]:
+    key = park_key(b"x" if dead else b"q", route, shard)
+    tries_key = park_key(b"n", route, shard)
+    tries: Mapping[bytes, bytes] = nodes.call(tries_key, "HGETALL", tries_key)
+    start = "-"
+    while True:
+        found = nodes.call(key, "XRANGE", key, start, "+", "COUNT", _PAGE)
+        for stream_id, fields in found:
+            died = fields.get(b"d")
+            yield Parked(
+                f"{route}/{shard}/{stream_id.decode()}",
+                route,
+                fields[b"s"].decode(),
+                int(fields[b"t"]) / 1000,
+                int(fields[b"x"]) / 1000,
+                int(tries.get(stream_id, 0)),
+                dead,
+                fields.get(b"r", b"").decode(),
+                int(died) / 1000 if dead and died else None,
+            )
+        if len(found) < _PAGE:
+            return
+        start = "(" + found[-1][0].decode()
+
+
+def _parts(entry: str) -> tuple[str, int, str]:
+    route, shard, stream_id = [*entry.rsplit("/", 2), "", ""][:3]
+    if not shard.isdigit() or int(shard) >= PARK_SHARDS or not stream_id.replace("-", "").isdigit():
+        raise BadInput(f"{entry!r} is no id of a parked message: `cxmyd parked list` shows them")
+    return route, int(shard), stream_id

@@ -1,0 +1,114 @@
+"""The flow's `Turns` and the joining of long messages, over Redis."""
+
+import secrets
+from collections.abc import Callable
+from itertools import count
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gateway.flow.ports import Answered, Busy, Turn
+from gateway.redis.calls import Calls
+from gateway.redis.keys import lease_key, mark_key, parts_key, state_key
+from gateway.redis.library import function
+from location_store.pseudonyms import Pseudonym
+from location_store.store import history_key, subscriber_key
+
+BEGIN, FINISH, LEASE, JOIN = (function(name) for name in ("begin", "finish", "lease", "join"))
+
+#: The parts of a long message are seconds apart; the SMSC redelivers for much longer than a phone sends.
+PARTS_TTL_S = 600
+
+
+class RedisTurns:
+    """One turn at a time for each subscriber (functions.lua). The token names this process and the turn."""
+
+    def __init__(
+        self, calls: Calls, *, dedup_window_s: float, lease_s: float, monotonic: Callable[[], float]
+    ) -> None:
+        self._calls = calls
+        self._mark_ms = int(dedup_window_s * 1000)
+        self._lease_s = lease_s
+        self._lease_ms = int(lease_s * 1000)
+        self._monotonic = monotonic
+        self._process = secrets.token_hex(6).encode()
+        self._count = count()
+
+    async def begin(self, who: Pseudonym, digest: bytes) -> Turn | Answered | Busy:
+        token = b"%s-%x" % (self._process, next(self._count))
+        state = state_key(who)
+        good_until_s = self._monotonic() + self._lease_s * 0.9
+        reply = await self._calls.call(
+            state,
+            "FCALL",
+            BEGIN,
+            5,
+            state,
+            lease_key(who),
+            mark_key(who, digest),
+            history_key(who),
+            subscriber_key(who),
+            who.field,
+            token,
+            self._lease_ms,
+        )
+        if reply[0] == 2:
+            return Answered()
+        if reply[0] == 1:
+            return Busy()
+        _, state_blob, history, subscriber = reply
+        return Turn(token, state_blob or b"", history, subscriber, good_until_s)
+
+    async def finish(
+        self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
+    ) -> bool:
+        key = state_key(who)
+        # An empty blob with a time limit means "unchanged", so only an explicit ttl of 0 removes a state.
+        ttl = 1 if state is None else ttl_s
+        ours = await self._calls.call(
+            key,
+            "FCALL",
+            FINISH,
+            3,
+            key,
+            lease_key(who),
+            mark_key(who, digest),
+            token,
+            self._mark_ms,
+            state or b"",
+            ttl,
+        )
+        return bool(ours)
+
+    async def extend(self, who: Pseudonym, token: bytes, lease_s: float) -> None:
+        key = lease_key(who)
+        await self._calls.call(key, "FCALL", LEASE, 1, key, token, int(lease_s * 1000))
+
+    async def abandon(self, who: Pseudonym, token: bytes) -> None:
+        key = lease_key(who)
+        await self._calls.call(key, "FCALL", LEASE, 1, key, token, 0)
+
+
+class RedisParts:
+    """The parts of long messages, from any bind and any process, sealed (they may hold ID digits) and
+    expiring.
+    """
+
+    def __init__(self, calls: Calls, seal_key: bytes) -> None:
+        self._calls = calls
+        self._aead = AESGCM(seal_key)
+
+    async def add(
+        self, who: Pseudonym, digest: bytes, *, index: int, total: int, payload: bytes
+    ) -> list[bytes] | None:
+        """Keep part `index` (from 1) of `total`; all payloads in order once they are all there, else None."""
+        key = parts_key(who, digest)
+        nonce = secrets.token_bytes(12)
+        sealed = nonce + self._aead.encrypt(nonce, payload, key)
+        parts = await self._calls.call(key, "FCALL", JOIN, 1, key, index, total, sealed, PARTS_TTL_S * 1000)
+        if parts is None or any(part is None for part in parts):
+            return None
+        try:
+            return [self._aead.decrypt(part[:12], part[12:], key) for part in parts]
+        except InvalidTag:  # parts of an older key: the message cannot be read any more
+            return None

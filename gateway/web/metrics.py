@@ -1,0 +1,102 @@
+"""Counters and gauges of one gateway process (Prometheus), and its JSON events.
+
+Invariant: labels are carriers, links, results and reasons, all from the configuration or from our own
+words; never a number, a text or a city.
+"""
+
+import time
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.web.rates import Rate
+
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+log = structlog.get_logger("cxmyd")
+
+
+class Metrics:
+    """The flow's `Recorder`, and the links' counters."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.ended_total = Counter(
+            "cxmyd_messages", "Messages by how they ended", ("carrier", "result", "reason"), registry=registry
+        )
+        self.seconds = Histogram(
+            "cxmyd_answer_seconds",
+            "From the message to its accepted answer",
+            ("carrier",),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self.parked_total = Counter(
+            "cxmyd_parked", "Messages put into the park", ("carrier", "reason"), registry=registry
+        )
+        self.failures = Counter(
+            "cxmyd_failures", "Errors while handling messages", ("where", "kind"), registry=registry
+        )
+        self.guessing_total = Counter(
+            "cxmyd_guessing_alarms", "Same wrong digits on many numbers", ("carrier",), registry=registry
+        )
+        self.not_queries_total = Counter(
+            "cxmyd_not_queries",
+            "Requests that were no queries, by kind",
+            ("route", "kind"),
+            registry=registry,
+        )
+        self.submits = Counter(
+            "cxmyd_submit_status",
+            "Responses to what we sent, by status",
+            ("link", "status"),
+            registry=registry,
+        )
+        self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
+        self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
+        self.answers, self.arrivals = Rate(), Rate()
+        self._ended: dict[tuple[str, str, str], Counter] = {}
+        self._submits: dict[tuple[str, str], Counter] = {}
+
+    def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None:
+        key = (carrier, result, reason)
+        counter = self._ended.get(key)
+        if counter is None:
+            counter = self._ended[key] = self.ended_total.labels(*key)
+        counter.inc()
+        self.answers.add(time.monotonic())
+        if result == "done":
+            self.seconds.labels(carrier).observe(elapsed_s)
+        else:
+            log.warning("message.ended", carrier=carrier, result=result, reason=reason)
+
+    def endings(self) -> list[dict[str, object]]:
+        """How messages ended since the start: carrier, result, reason, count."""
+        return [
+            {"carrier": carrier, "result": result, "reason": reason, "count": int(counter._value.get())}
+            for (carrier, result, reason), counter in sorted(self._ended.items())
+        ]
+
+    def not_a_query(self, route: str, kind: str) -> None:
+        self.not_queries_total.labels(route, kind).inc()
+
+    def submitted(self, link: str, status: str) -> None:
+        key = (link, status)
+        counter = self._submits.get(key)
+        if counter is None:
+            counter = self._submits[key] = self.submits.labels(*key)
+        counter.inc()
+
+    def parked(self, carrier: str, reason: str) -> None:
+        self.parked_total.labels(carrier, reason).inc()
+
+    def guessing(self, carrier: str, subscribers: int) -> None:
+        self.guessing_total.labels(carrier).inc()
+        log.warning("guessing.alarm", carrier=carrier, subscribers=subscribers)
+
+    def failed(self, where: str, error: BaseException) -> None:
+        kind = type(error).__name__
+        first = self.failures.labels(where, kind)._value.get() == 0
+        self.failures.labels(where, kind).inc()
+        if first or where == "message":  # the store's own up and down events tell the rest
+            log.error("flow.failed", where=where, kind=kind, error=str(error) if where != "message" else kind)
