@@ -25,7 +25,7 @@ from location_store.sample.diary import DAY_S, visited
 from location_store.sample.people import Person
 from location_store.sample.sightings import sightings
 from location_store.sample.stories import STORIES
-from location_store.sample.terrain import NETWORKS, Cell, Terrain, is_5g
+from location_store.sample.terrain import DECIMALS, NETWORKS, Cell, Terrain, is_5g
 
 TRUE_WINDOW_DAYS: Final = 14
 NUMBERS: Final = {"china-mobile": "10086", "china-unicom": "10010", "china-telecom": "10001"}
@@ -137,7 +137,7 @@ def _write_cells(path: Path, terrain: Terrain) -> int:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     for site in range(terrain.domestic):
-        position = f"{terrain.lon[site]:.6f}", f"{terrain.lat[site]:.6f}"
+        position = [f"{degrees:.{DECIMALS}f}" for degrees in (terrain.lon[site], terrain.lat[site])]
         for carrier in NETWORKS:
             cell = terrain.cell(site, carrier)
             radio = "NR" if is_5g(site) else "LTE"

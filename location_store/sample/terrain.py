@@ -82,6 +82,8 @@ ABROAD: Final = {
 """Country and network code of the network a roamer meets there."""
 
 KM_PER_DEGREE: Final = 111.32
+DECIMALS: Final = 6
+"""Of a site's position, from the start: a border decides by what the file will say."""
 STEP_S: Final = 300
 """On the way a phone is seen about once in so many seconds."""
 _SITES = range(5, 31)
@@ -175,7 +177,8 @@ class Terrain:
                     rng.uniform((west, south), (east, north), (6 * wanted, 2)),
                 ]
             )
-            inside = points[shapely.contains_xy(polygon, points[:, 0], points[:, 1])]
+            points = np.round(points, DECIMALS)
+            inside = points[boundaries.locate(points[:, 0], points[:, 1]) == place]
             chosen = np.concatenate([inside[: wanted // 2], inside[wanted // 2 :][-(wanted - wanted // 2) :]])
             yield from ((float(x), float(y), place) for x, y in chosen)
 
@@ -203,7 +206,7 @@ def _borders(places: Places, boundaries: Boundaries) -> list[tuple[float, float,
     offsets = np.concatenate(
         [km / KM_PER_DEGREE * np.column_stack([np.cos(angles), np.sin(angles)]) for km in _BORDER_OFFSETS_KM]
     )
-    around = np.array(list(pairs.values()))[:, None, :] + offsets
+    around = np.round(np.array(list(pairs.values()))[:, None, :] + offsets, DECIMALS)
     located = boundaries.locate(around[..., 0].ravel(), around[..., 1].ravel()).reshape(around.shape[:2])
     sites = []
     for pair, candidates, found in zip(pairs, around, located, strict=True):
