@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     command: str  # "subscriber show"
     subject: str  # the subscriber, as `AuditLog.subject` gives it; "" where it is about none
     reason: str
-    outcome: str = "done"  # or "denied"
+    outcome: str = "allowed"  # or "denied"
 
 
 class Head(NamedTuple):

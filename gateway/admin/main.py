@@ -16,7 +16,9 @@ from gateway.errors import GatewayError, printable
 from location_store.errors import StoreError
 
 _COMMANDS = {
-    "demo": Lazy("gateway.demo.command:demo", "Everything at once, with sample data: SMSC, gateway, phone page."),
+    "demo": Lazy(
+        "gateway.demo.command:demo", "Everything at once, with sample data: SMSC, gateway, phone page."
+    ),
     "serve": Lazy("gateway.admin.serve:serve", "The gateway."),
     "smsc": Lazy("gateway.simulator.command:smsc", "A simulated SMSC with a phone page."),
     "keys": Lazy("gateway.admin.keys:keys", "The secret behind all pseudonyms."),

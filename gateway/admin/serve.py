@@ -2,9 +2,10 @@
 
 import click
 
-from gateway import app, logs
+from gateway import logs
 from gateway.admin.context import open_config
 from gateway.admin.options import config_option
+from gateway.app import serve as run_gateway
 
 
 @click.command()
@@ -23,8 +24,8 @@ from gateway.admin.options import config_option
 )
 @config_option
 @click.pass_context
-def serve(ctx: click.Context, workers: int, log_level: str) -> None:
+def serve(ctx: click.Context, *, workers: int, log_level: str) -> None:
     """Connect to the SMSCs and answer. Logs JSON to stderr; SIGTERM drains and ends."""
     config = open_config(ctx)
     logs.setup(log_level)
-    app.serve(config, workers)
+    run_gateway(config, workers)

@@ -55,14 +55,13 @@ def carriers_in_use(document: Document) -> frozenset[str]:
 
 
 def _used_twice(document: Document) -> Iterator[Problem]:
-    """Links of one name; clients of one port with the same system_id."""
+    """Links of one name; clients of one system_id, whose answers could not be told apart."""
     first: dict[Location, Location] = {}
     for location, peer in links(document):
         key = "name" if location[0] == "smsc" else "system_id"
         value = peer.get(key)
-        scope = location[:-1]
-        if isinstance(value, str) and first.setdefault((*scope, value), location) != location:
-            where = key_path(first[*scope, value])
+        if isinstance(value, str) and first.setdefault((key, value), location) != location:
+            where = key_path(first[key, value])
             yield _problem((*location, key), value, f"the {key} of {where} too: give each its own")
 
 

@@ -46,6 +46,12 @@ class Config:
     warnings: tuple[Problem, ...]
 
     @property
+    def routes(self) -> tuple[str, ...]:
+        """The names under which answers leave: the SMSCs' and `listen:` with each client's system_id."""
+        clients = (client for listen in self.listen for client in listen.clients)
+        return (*(smsc.name for smsc in self.smsc), *(f"listen:{client.system_id}" for client in clients))
+
+    @property
     def layout(self) -> Layout:
         """How the store is cut; the same for every command and process."""
         return Layout.for_subscribers(self.store.expected_subscribers, self.store.partitions)

@@ -121,7 +121,7 @@ Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidat
 Country = Annotated[str, _matching(r"[A-Z]{2}", 'must be an ISO 3166-1 alpha-2 code, such as "CN"')]
 ShortCode = Annotated[str, _matching(r"[0-9]{3,20}", 'must be 3 to 20 digits, such as "10086"')]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
-AlphabetName = Literal["gsm", "gsm-packed", "ascii", "latin-1", "ucs2"]
+AlphabetName = Literal["gsm", "ascii", "latin-1", "ucs2"]
 
 
 class Redis(Section):

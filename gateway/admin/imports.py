@@ -1,0 +1,61 @@
+"""`cxmyd cells import` and `cxmyd subscribers import`."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from gateway.admin.context import open_config
+from gateway.admin.options import config_option, json_option
+from gateway.admin.output import print_json, print_table
+from gateway.admin.progress import progress_bar
+from location_store import cells as cell_table
+from location_store.places import Places
+
+_files = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+
+
+@click.group()
+def cells() -> None:
+    """The cell table: which cell is in which city."""
+
+
+@cells.command("import")
+@_files
+@config_option
+@json_option
+@click.pass_context
+def import_cells(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> None:
+    """Add cells to the table; where a cell is known already, the new row counts.
+
+    FILE: OpenCelliD rows (with or without header), the city found by boundary; or rows with the header
+    mcc,mnc,area,cell,city, the city a six-digit GB/T 2260 code. CSV (.gz, .zst too) or Parquet.
+    """
+    data_dir = open_config(ctx).data.dir
+    with progress_bar("cells") as progress:
+        totals = cell_table.import_files(
+            files,
+            data_dir,
+            Places.load(),
+            progress=lambda block: progress(block.bytes_done, block.bytes_total),
+        )
+    counts = {
+        "rows": totals.rows,
+        "imported": totals.imported,
+        "by_mcc": totals.by_mcc,
+        "cells_in_table": totals.table,
+    }
+    _print("cells", counts, totals.rejected, data_dir, as_json=as_json)
+
+
+def _print(
+    title: str, counts: dict[str, int], rejected: Counter[str], data_dir: Path, *, as_json: bool
+) -> None:
+    if as_json:
+        print_json({**counts, "rejected": dict(rejected)})
+        return
+    rows = [(name.replace("_", " "), count) for name, count in counts.items()]
+    rows += [(f"rejected: {reason}", count) for reason, count in rejected.most_common()]
+    print_table("", (title, "count"), rows)
+    if rejected:
+        click.echo(f"rejected rows: {data_dir / 'rejects'}")

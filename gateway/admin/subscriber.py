@@ -1,0 +1,199 @@
+"""`cxmyd subscriber`: an operator looks at one subscriber, or changes what he may do.
+
+Invariant: nothing is shown or changed before the audit log has it; without a reason nothing happens but the
+record of the attempt.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from location_store.history import subscriber_view
+
+from gateway.admin.audit import AuditLog
+from gateway.admin.audited import audited
+from gateway.admin.context import open_store, running_redis
+from gateway.admin.options import config_option, json_option, reason_option
+from gateway.admin.output import json_line, print_table
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.redis import operator
+from location_store.msisdn import BadMsisdn, normalise
+from location_store.places import Places
+
+CHUNK = 500  # numbers that are recorded, read and shown together
+_VISITS = ("city", "name_zh", "name_en", "first", "last", "longest_stay_h")
+_STAYS = ("city", "name_zh", "name_en", "first", "last", "dwell_h")
+
+
+@click.group()
+def subscriber() -> None:
+    """One subscriber: show, block, unlock, forget. Every command demands a reason and is recorded."""
+
+
+@subscriber.command()
+@click.argument("numbers", nargs=-1, metavar="MSISDN...")
+@click.option("--from", "source", metavar="FILE", help="Read numbers from FILE, one a line; - for stdin.")
+@click.option("--stays", "with_stays", is_flag=True, help="Show the single stays too, as --json always does.")
+@reason_option
+@config_option
+@json_option
+@click.pass_context
+def show(
+    ctx: click.Context,
+    *,
+    numbers: tuple[str, ...],
+    source: str | None,
+    with_stays: bool,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """The visits of one subscriber or of many, as an answer would name them."""
+    asked = [*numbers, *(_lines(source) if source else ())]
+    desk = _Desk(ctx, "subscriber show", asked, reason)
+    places = Places.load()
+    with running_redis(desk.config) as config, open_store(config) as store:
+        for chunk in _chunks(desk.msisdns):
+            desk.record(chunk)
+            names = [desk.pseudonyms.of(msisdn) for msisdn in chunk]
+            locked = operator.locked_until_many(store.nodes, names, time.time())
+            views = subscriber_view(store, desk.pseudonyms, places, config.carriers, chunk, now_s=time.time())
+            for view in map(_with_lock, views, locked):
+                if as_json:
+                    click.echo(json_line(view))
+                else:
+                    _print(view, with_stays=with_stays)
+
+
+@subscriber.command()
+@click.argument("number", metavar="MSISDN")
+@reason_option
+@config_option
+@click.pass_context
+def block(ctx: click.Context, *, number: str, reason: str | None) -> None:
+    """Take texts of this number without answering them."""
+    _set_blocked(_Desk(ctx, "subscriber block", [number], reason), blocked=True)
+    click.echo("blocked: texts are acknowledged and not answered")
+
+
+@subscriber.command()
+@click.argument("number", metavar="MSISDN")
+@reason_option
+@config_option
+@click.pass_context
+def unblock(ctx: click.Context, *, number: str, reason: str | None) -> None:
+    """Answer this number again."""
+    _set_blocked(_Desk(ctx, "subscriber unblock", [number], reason), blocked=False)
+    click.echo("unblocked: texts are answered again")
+
+
+@subscriber.command()
+@click.argument("number", metavar="MSISDN")
+@reason_option
+@config_option
+@click.pass_context
+def unlock(ctx: click.Context, *, number: str, reason: str | None) -> None:
+    """Give back the tries for the ID digits before the lock ends by itself."""
+    desk = _Desk(ctx, "subscriber unlock", [number], reason)
+    with running_redis(desk.config) as config, open_store(config) as store:
+        desk.record(desk.msisdns)
+        was_locked = operator.unlock(store.nodes, desk.pseudonyms.of(desk.msisdns[0]))
+    click.echo(
+        "unlocked: the ID digits can be tried again" if was_locked else "was not locked: no tries were wrong"
+    )
+
+
+@subscriber.command()
+@click.argument("number", metavar="MSISDN")
+@reason_option
+@config_option
+@click.pass_context
+def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
+    """Erase the history, the record and the dialog. Until the number is imported again, no city is named."""
+    desk = _Desk(ctx, "subscriber forget", [number], reason)
+    with running_redis(desk.config) as config, open_store(config) as store:
+        desk.record(desk.msisdns)
+        name = desk.pseudonyms.of(desk.msisdns[0])
+        store.forget(name, extra_keys=operator.dialog_keys(name))
+    click.echo("forgotten: history, record and dialog are erased")
+
+
+def _set_blocked(desk: "_Desk", *, blocked: bool) -> None:
+    with running_redis(desk.config) as config, open_store(config) as store:
+        desk.record(desk.msisdns)
+        store.set_blocked(desk.pseudonyms.of(desk.msisdns[0]), blocked=blocked)
+
+
+class _Desk:
+    """What every command here needs: numbers that are possible, keys, and a reason for the audit log."""
+
+    def __init__(self, ctx: click.Context, command: str, numbers: Sequence[str], reason: str | None) -> None:
+        if not numbers:
+            raise click.UsageError("name a MSISDN, or give --from FILE")
+
+        def subjects(config: Config, log: AuditLog) -> list[str]:
+            return [log.subject(normalise(number, config.default_country)) for number in numbers]
+
+        self._audited = audited(ctx, command, reason, subjects)
+        self.config = self._audited.config
+        self.pseudonyms = self._audited.pseudonyms
+        self.msisdns = list(_normalised(numbers, self.config))
+
+    def record(self, msisdns: Iterable[str]) -> None:
+        """Write the audit records; only then may anything be shown or changed."""
+        self._audited.record(map(self._audited.log.subject, msisdns))
+
+
+def _normalised(numbers: Iterable[str], config: Config) -> Iterator[str]:
+    for number in numbers:
+        try:
+            yield normalise(number, config.default_country)
+        except BadMsisdn as error:
+            raise click.UsageError(str(error)) from None
+
+
+def _lines(source: str) -> list[str]:
+    """The numbers in a file, empty lines left out."""
+    data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise GatewayError(f"--from {source}: is not UTF-8 text") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _chunks(msisdns: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(msisdns)
+    while chunk := list(islice(remaining, CHUNK)):
+        yield chunk
+
+
+def _with_lock(view: dict[str, Any], until_s: float | None) -> dict[str, Any]:
+    """The view with `locked_until` in its place, behind `blocked`."""
+    until = None if until_s is None else datetime.fromtimestamp(until_s, UTC).isoformat(timespec="seconds")
+    placed: dict[str, Any] = {}
+    for key, value in view.items():
+        if key == "visited":
+            placed["locked_until"] = until
+        placed[key] = value
+    return placed
+
+
+def _print(view: dict[str, Any], *, with_stays: bool) -> None:
+    facts = [
+        "known" if view["known"] else "not known",
+        f"language {view['language']}",
+        *(["blocked"] if view["blocked"] else []),
+        *([f"locked until {view['locked_until']}"] if view["locked_until"] else []),
+    ]
+    click.echo(f"{click.style('+' + view['msisdn'], bold=True)}  {', '.join(facts)}")
+    tables = [("visited", _VISITS), *([("stays", _STAYS)] if with_stays else [])]
+    for key, columns in tables:
+        rows = [[item[column] for column in columns] for item in view[key]]
+        titles = [column.replace("_", " ") for column in columns]
+        print_table(key if with_stays else "", titles, rows, empty=f"no {key} in the window")
