@@ -117,7 +117,7 @@ def test_what_is_written_is_a_record_in_its_one_form(rows: list[Row]) -> None:
         assert state is None or pack(unpack(state), write_count(state)) == state
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32))
 def test_a_large_batch_equals_the_fold(seed: int) -> None:
     """Hundreds of subscribers with days of sightings in one call, and again a day later."""
