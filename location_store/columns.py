@@ -35,11 +35,16 @@ _DIGEST_BYTES = 16
 
 
 class Shape(NamedTuple):
-    """The columns of one kind of file. `headerless`: a first line that is no header is a row of `columns`."""
+    """The columns of one kind of file.
+
+    headerless: a first line that is no header is a row of `columns`. secret: columns that are never written
+    to rejects.
+    """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     headerless: bool = False
+    secret: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -70,7 +75,7 @@ class Block(Protocol):
         ...
 
     def row(self, line: int) -> str:
-        """The text of one row, for a reject."""
+        """The text of one row, for a reject: without the shape's secret columns."""
         ...
 
 
@@ -117,6 +122,16 @@ class _TextBlock:
         )
 
     def row(self, line: int) -> str:
+        text = self._text(line)
+        if not self.shape.secret:
+            return text
+        fields = _fields(text)
+        if len(fields) != len(self._header.names):
+            return f"({len(fields)} fields, not shown)"  # which of them is the secret one is anybody's guess
+        pairs = zip(self._header.names, fields, strict=True)
+        return ",".join("****" if name in self.shape.secret else field for name, field in pairs)
+
+    def _text(self, line: int) -> str:
         return self._lines[line - self.first_line].decode("utf-8", "replace").rstrip("\r")
 
     @cached_property
@@ -144,11 +159,11 @@ class _TextBlock:
         short = [
             line
             for line in frame.filter(pl.col(names[-1]).is_null())["line"]
-            if _field_count(self.row(line)) != len(names)
+            if len(_fields(self._text(line))) != len(names)
         ]
         if not short:
             return frame
-        if any(not self.row(line).strip() for line in short):
+        if any(not self._text(line).strip() for line in short):
             return None
         set_aside(self, rejects, short, "fields")
         return frame.filter(~pl.col("line").is_in(short))
@@ -203,10 +218,6 @@ def _fields(text: str) -> list[str]:
         return next(csv.reader([text]))
     except csv.Error:
         return []  # a field over the csv module's limit
-
-
-def _field_count(text: str) -> int:
-    return len(_fields(text))
 
 
 # --- header -------------------------------------------------------------------------------------------------
@@ -276,8 +287,9 @@ class _ParquetBlock:
         ).select("line", *self.shape.columns)
 
     def row(self, line: int) -> str:
-        values = self._frame.row(line - self.first_line)
-        return ",".join("" if value is None else str(value) for value in values)
+        values = self._frame.row(line - self.first_line, named=True)
+        shown = {name: "****" if name in self.shape.secret else value for name, value in values.items()}
+        return ",".join("" if value is None else str(value) for value in shown.values())
 
     @cached_property
     def _frame(self) -> pl.DataFrame:

@@ -32,6 +32,7 @@ from location_store.merge import LATENESS_MIN, merge
 from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE, BadTimes, Cells, Checked, Countries, TimeFormat, check
+from location_store.sources import size_of
 from location_store.stays import NEW_RECORD_GAP_MIN, Neighbours
 from location_store.store import MAX_ATTEMPTS, Store, Update
 
@@ -195,7 +196,7 @@ class _Run:
         self._progress = progress
         self._table = _digest(data_dir / cell_table.FILE_NAME)
         self._reject_names: set[str] = set()
-        sizes = [_size(path) for path in paths]
+        sizes = [size_of(path) for path in paths]
         self._bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
         self._bytes_before = 0
 
@@ -224,7 +225,7 @@ class _Run:
         finally:
             if rejects is not None:
                 rejects.close()
-        self._bytes_before += _size(path) or 0
+        self._bytes_before += size_of(path) or 0
         if rejects is None and done.totals.usable:
             return Totals(skipped_files=1)
         return done.totals
@@ -264,13 +265,3 @@ def _digest(path: Path) -> bytes:
             return hashlib.file_digest(file, "blake2b").digest()
     except FileNotFoundError:
         return b""
-
-
-def _size(path: str | Path) -> int | None:
-    """Size of a file in bytes, None for standard input. Raises BadInput when there is no such file."""
-    if str(path) == "-":
-        return None
-    try:
-        return Path(path).stat().st_size
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error

@@ -1,7 +1,7 @@
 """Bytes of an input file, whatever they are packed in, cut at line ends.
 
 Invariants: memory is bounded by the size of a block; the cuts depend on the bytes alone, not on how a pipe
-delivers them. Called by `columns` only.
+delivers them. Called by `columns`, and by imports for the size.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def opened(path: str | Path) -> Iterator[Source]:
             stack.callback(raw.detach)  # it is not ours to close
         else:
             name = str(path)
+            total = size_of(path)
             try:
                 raw = stack.enter_context(Path(path).open("rb"))
-                total = Path(path).stat().st_size
             except OSError as error:
                 raise BadInput(f"{name} cannot be read: {error.strerror}") from error
         head = raw.peek(4)[:4]
@@ -100,3 +100,13 @@ def opened(path: str | Path) -> Iterator[Source]:
         elif kind == "parquet" and total is None:
             raise BadInput("Parquet cannot be read from a pipe: give the file's name")
         yield Source(name, raw, stream, kind, total)
+
+
+def size_of(path: str | Path) -> int | None:
+    """Size of a file in bytes, None for standard input. Raises BadInput when there is no such file."""
+    if str(path) == "-":
+        return None
+    try:
+        return Path(path).stat().st_size
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,132 @@
+"""What is known of a subscriber, under his carrier's rules: the visits an answer names and an operator sees.
+
+Invariant: nothing before `since`, outside the window, or of a forgotten number is ever shown. Pure but for
+`subscriber_view`, which reads the store for the operator's command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from location_store import record, subscribers
+from location_store.pseudonyms import Pseudonyms
+from location_store.stays import Neighbours, StayRule, StayRules, Visits, clip, visited
+from location_store.subscribers import Subscriber
+from location_store.window import Through, window
+
+if TYPE_CHECKING:
+    from location_store.places import Place, Places
+    from location_store.store import Store
+
+PLAIN = "plain"
+"""The profile whose rules hold for numbers without a record, and for carriers no longer configured."""
+
+
+class Profile(Protocol):
+    """What is asked of a carrier's configuration."""
+
+    @property
+    def window_days(self) -> int: ...
+    @property
+    def through(self) -> Through: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def stay_hours(self) -> float: ...
+    @property
+    def stay_rule(self) -> StayRule: ...
+
+
+class Facts(NamedTuple):
+    """known: a record, or a sighting in the window. subscriber: an empty one where there is no record."""
+
+    known: bool
+    subscriber: Subscriber
+    visits: Visits
+
+
+def facts(
+    history: bytes | None,
+    subscriber: Subscriber,
+    profile: Profile,
+    neighbours: Neighbours,
+    now_s: float,
+) -> Facts:
+    """The facts of one subscriber. `history`: packed, None for none. Raises RecordError if it is damaged."""
+    if subscriber.forgotten:
+        return Facts(known=False, subscriber=subscriber, visits=Visits([], []))
+    tz = ZoneInfo(profile.timezone)
+    period = window(now_s, days=profile.window_days, through=profile.through, tz=tz)
+    stays = record.all_stays(record.unpack(history)) if history else []
+    visits = visited(
+        stays,
+        StayRules(profile.stay_hours, profile.stay_rule),
+        neighbours,
+        period,
+        subscriber.since_min,
+        tz,
+    )
+    return Facts(subscriber.imported or bool(clip(stays, *period)), subscriber, visits)
+
+
+def subscriber_view(
+    store: Store,
+    pseudonyms: Pseudonyms,
+    places: Places,
+    profiles: Mapping[str, Profile],
+    msisdns: Sequence[str],
+    *,
+    now_s: float,
+) -> Iterator[dict[str, Any]]:
+    """What `subscriber show` prints of each number (E.164 digits), in the order given, read in one go.
+
+    `profiles`: by carrier's name, PLAIN among them. Raises StoreUnavailable, StoreRefused, RecordError.
+    """
+    carriers = store.carriers()
+    blobs = store.read_many([pseudonyms.of(msisdn) for msisdn in msisdns])
+    for msisdn, (history, packed) in zip(msisdns, blobs, strict=True):
+        subscriber = subscribers.unpack(packed) if packed else Subscriber()
+        name = carriers.get(subscriber.carrier_id, PLAIN) if subscriber.imported else PLAIN
+        profile = profiles.get(name) or profiles[PLAIN]
+        found = facts(history, subscriber, profile, places.neighbours, now_s)
+        yield _view(msisdn, found, places, ZoneInfo(profile.timezone))
+
+
+def _view(msisdn: str, found: Facts, places: Places, tz: ZoneInfo) -> dict[str, Any]:
+    return {
+        "msisdn": msisdn,
+        "known": found.known,
+        "language": found.subscriber.language,
+        "blocked": found.subscriber.blocked,
+        "visited": [
+            _named(places.by_id(visit.place))
+            | _span(visit.first_min, visit.last_min, tz)
+            | {"longest_stay_h": _hours(visit.longest_min)}
+            for visit in found.visits.visits
+        ],
+        "stays": [
+            _named(places.by_id(stay.place))
+            | _span(stay.first_min, stay.last_min, tz)
+            | {"dwell_h": _hours(stay.dwell_min)}
+            for stay in found.visits.stays
+        ],
+    }
+
+
+def _named(place: Place) -> dict[str, Any]:
+    return {"city": place.code, "name_zh": place.name_zh, "name_en": place.name_en}
+
+
+def _span(first_min: int, last_min: int, tz: ZoneInfo) -> dict[str, Any]:
+    return {"first": _rfc3339(first_min, tz), "last": _rfc3339(last_min, tz)}
+
+
+def _rfc3339(minute: int, tz: ZoneInfo) -> str:
+    return datetime.fromtimestamp(60 * minute, tz).isoformat()
+
+
+def _hours(minutes: int) -> float:
+    return round(minutes / 60, 4)
