@@ -38,6 +38,7 @@ class ParkWorker:
         recorder: Recorder,
         routes: Sequence[str],
         on_error: Callable[[BaseException], None],
+        idle_s: float = IDLE_S,
     ) -> None:
         self._park = park
         self._pipeline = pipeline
@@ -46,6 +47,7 @@ class ParkWorker:
         self._clock = clock
         self._recorder = recorder
         self._on_error = on_error
+        self._idle_s = idle_s
         self._not_before_s: dict[bytes, float] = {}
         self._wakes: dict[str, list[asyncio.Event]] = {route: [] for route in routes}
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,7 +89,7 @@ class ParkWorker:
             except Exception as error:  # noqa: BLE001 - the boundary of one shard's worker: it must go on
                 self._on_error(error)
             if not again:
-                await _wait(wake, IDLE_S)
+                await _wait(wake, self._idle_s)
         if owned:
             with suppress(StoreError):  # then the lease ends by itself
                 await self._park.disown(route, shard)
@@ -149,7 +151,7 @@ class ParkWorker:
         if result.work is Work.LATER and result.counts and tries >= MAX_TRIES:
             result = Result(Work.DEAD, result.reason)
         if result.work is Work.LATER:
-            backoff_s = min(MAX_BACKOFF_S if result.counts else 5.0, IDLE_S * 2 ** min(tries, 10))
+            backoff_s = min(MAX_BACKOFF_S if result.counts else 5.0, self._idle_s * 2 ** min(tries, 10))
             self._not_before_s[entry.id] = self._clock.monotonic() + backoff_s
             return False
         self._not_before_s.pop(entry.id, None)

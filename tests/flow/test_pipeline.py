@@ -1,0 +1,210 @@
+"""Answered or parked, before it is acknowledged: the pipeline on a real Redis, the SMSC scripted."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.flow.messages import Outcome, Sending, Verdict
+from tests.flow.harness import PROMPT, Process, mo, process, until
+
+Scenario = Callable[[Process], Awaitable[None]]
+
+
+@pytest.fixture()
+def run(redis_url: str, tmp_path: Path) -> Callable[..., None]:
+    def go(scenario: Scenario, **settings: float) -> None:
+        async def main() -> None:
+            async with process(redis_url, tmp_path, **settings) as p:
+                await scenario(p)
+
+        asyncio.run(main())
+
+    return go
+
+
+def test_acknowledged_only_after_the_answer_was_accepted(run: Callable[..., None]) -> None:
+    """While the response to the answer is out, the SMSC is told nothing."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.gate = asyncio.Event()
+        told = asyncio.ensure_future(p.deliver(mo()))
+        await until(lambda: p.smsc.sent)
+        assert not told.done()
+        p.smsc.gate.set()
+        assert await told is Verdict.ACK
+        assert await p.waiting() == 0
+
+    run(scenario, after_s=5.0)
+
+
+def test_an_answer_goes_back_to_its_sender(run: Callable[..., None]) -> None:
+    """A number without history is told so, in words that are no failure."""
+
+    async def scenario(p: Process) -> None:
+        assert await p.deliver(mo()) is Verdict.ACK
+        ((to, text),) = p.smsc.sent
+        assert to == "8613800000001"
+        assert text.startswith("查询成功")
+
+    run(scenario)
+
+
+def test_a_redelivery_is_acknowledged_and_not_answered_again(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        message = mo()
+        assert await p.deliver(message) is Verdict.ACK
+        assert await p.deliver(message) is Verdict.ACK
+        assert len(p.smsc.sent) == 1
+
+    run(scenario)
+
+
+def test_a_redelivery_while_the_answer_is_under_way_waits_for_it(
+    run: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
+    """On the same bind, and in another process: one answer, both acknowledged."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.gate = asyncio.Event()
+        message = mo()
+        async with process(redis_url, tmp_path, after_s=5.0) as other:
+            first = asyncio.ensure_future(p.deliver(message))
+            await until(lambda: p.smsc.sent)
+            again = asyncio.ensure_future(p.deliver(message))
+            elsewhere = asyncio.ensure_future(other.deliver(message))
+            await asyncio.sleep(0.1)
+            p.smsc.gate.set()
+            assert [await t for t in (first, again, elsewhere)] == [Verdict.ACK] * 3
+            assert len(p.smsc.sent) == 1
+            assert other.smsc.sent == []
+
+    run(scenario, after_s=5.0)
+
+
+def test_without_a_link_it_is_parked_and_answered_later(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [Outcome(Sending.LATER, "no_link")]
+        assert await p.deliver(mo()) is Verdict.ACK
+        assert await p.waiting() == 1
+        p.worker.start()
+        await until(lambda: len(p.smsc.sent) == 2)
+        await until(lambda: _is_empty(p))
+
+    run(scenario)
+
+
+def test_a_slow_answer_is_parked_and_not_sent_twice(run: Callable[..., None]) -> None:
+    """The SMSC has its ESME_ROK after `after_s`; the first attempt goes on, and nobody else begins a second."""
+
+    async def scenario(p: Process) -> None:
+        p.worker.start()
+        p.smsc.gate = asyncio.Event()
+        assert await p.deliver(mo()) is Verdict.ACK
+        assert await p.waiting() == 1
+        await asyncio.sleep(0.1)
+        p.smsc.gate.set()
+        await until(lambda: _is_empty(p))
+        assert len(p.smsc.sent) == 1
+
+    run(scenario, after_s=0.05)
+
+
+def test_a_refusal_for_good_is_recorded_and_not_tried_again(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [Outcome(Sending.REFUSED, "ESME_RINVDSTADR")]
+        message = mo()
+        assert await p.deliver(message) is Verdict.ACK
+        assert await p.dead() == ["ESME_RINVDSTADR"]
+        assert await p.deliver(message) is Verdict.ACK
+        assert len(p.smsc.sent) == 1
+
+    run(scenario)
+
+
+def test_a_message_whose_handling_raises_dies_and_its_neighbours_flow(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [RuntimeError("broken")] * 6
+        assert await p.deliver(mo(msisdn="8613800000009")) is Verdict.ACK
+        p.worker.start()
+        await until(lambda: _died(p))
+        assert await p.dead() == ["RuntimeError"]
+        assert await p.deliver(mo()) is Verdict.ACK
+        assert p.smsc.sent[-1][0] == "8613800000001"
+
+    run(scenario, lease_s=0.05)
+
+
+def test_an_answer_past_its_time_to_live_is_never_sent(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [Outcome(Sending.LATER, "no_link")]
+        assert await p.deliver(mo()) is Verdict.ACK
+        p.worker.start()
+        await until(lambda: _died(p))
+        assert await p.dead() == ["expired"]
+        assert len(p.smsc.sent) == 1
+
+    run(scenario, answer_ttl_s=0.0)
+
+
+def test_the_texts_of_one_subscriber_are_answered_in_their_order(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        p.smsc.gate = asyncio.Event()
+        texts = ["CXMYD", "1234", "0000"]
+        told = [asyncio.ensure_future(p.deliver(mo(text, carrier=PROMPT))) for text in texts]
+        await until(lambda: p.smsc.sent)
+        p.smsc.gate.set()
+        assert [await t for t in told] == [Verdict.ACK] * 3
+        answers = [text for _, text in p.smsc.sent]
+        assert "请在10分钟内回复" in answers[0]
+        assert "今天还可试2次" in answers[1]
+        assert "今天还可试1次" in answers[2]
+
+    run(scenario, after_s=5.0)
+
+
+def test_a_dialog_goes_on_in_another_process(run: Callable[..., None], redis_url: str, tmp_path: Path) -> None:
+    async def scenario(p: Process) -> None:
+        assert await p.deliver(mo(carrier=PROMPT)) is Verdict.ACK
+        async with process(redis_url, tmp_path) as other:
+            assert await other.deliver(mo("1234", carrier=PROMPT)) is Verdict.ACK
+            assert "今天还可试2次" in other.smsc.sent[0][1]
+
+    run(scenario)
+
+
+def test_a_turn_left_by_a_dead_process_is_taken_over(
+    run: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
+    """kill -9 between the turn's begin and its end: the redelivery is answered once the lease has ended."""
+
+    async def scenario(p: Process) -> None:
+        message = mo()
+        p.smsc.gate = asyncio.Event()
+        dying = asyncio.ensure_future(p.deliver(message))
+        await until(lambda: p.smsc.sent)
+        async with process(redis_url, tmp_path, after_s=3.0) as other:
+            assert await other.deliver(message) is Verdict.ACK
+            assert len(other.smsc.sent) == 1
+        p.smsc.gate.set()
+        await dying
+
+    run(scenario, after_s=10.0, lease_s=0.3)
+
+
+def test_with_the_store_away_the_smsc_keeps_the_message(run: Callable[..., None]) -> None:
+    async def scenario(p: Process) -> None:
+        await p.calls.close()
+        assert await p.deliver(mo()) is Verdict.TEMPORARY
+        assert p.smsc.sent == []
+
+    run(scenario)
+
+
+async def _is_empty(p: Process) -> bool:
+    return await p.waiting() == 0
+
+
+async def _died(p: Process) -> bool:
+    return bool(await p.dead())
