@@ -119,15 +119,15 @@ def unpack(blob: bytes) -> History:
     if len(blob) < end:
         raise _damaged(blob, "ends within a stay")
     stays = []
+    last = 0
     for place, low, high, length, dwell in _STAY.iter_unpack(blob[HEADER_BYTES:end]):
         first = EPOCH_MIN + (high << 16 | low)
-        stays.append(Stay(place, first, first + length, dwell))
-    if any(stay.dwell_min > stay.last_min - stay.first_min for stay in stays):
-        raise _damaged(blob, "dwell exceeds length")
-    if any(after.first_min < before.last_min for before, after in pairwise(stays)):
-        raise _damaged(blob, "stays overlap")
+        if first < last or dwell > length:
+            raise _damaged(blob, "stays out of order")
+        last = first + length
+        stays.append(Stay(place, first, last, dwell))
     tail = _unpack_tail(blob, end) if len(blob) > end else ()
-    if tail and stays and tail[0].minute <= stays[-1].last_min:
+    if tail and tail[0].minute <= last:
         raise _damaged(blob, "tail begins before the last stay ended")
     return History(tuple(stays), tail)
 

@@ -125,12 +125,13 @@ def clip(stays: Iterable[Stay], start_min: int = 0, end_min: int = END_OF_TIME_M
     the end has last_min = end_min, so that it keeps its full length up to midnight.
     """
     out = []
-    for place, first, last, dwell in stays:
-        if last < start_min or first >= end_min:
-            continue
-        begin, end = max(first, start_min), min(last, end_min)
-        part = dwell if end - begin == last - first else round(dwell * (end - begin) / (last - first))
-        out.append(Stay(place, begin, end, part))
+    for stay in stays:
+        place, first, last, dwell = stay
+        if first >= start_min and last <= end_min and first < end_min:
+            out.append(stay)
+        elif last >= start_min and first < end_min:
+            begin, end = max(first, start_min), min(last, end_min)
+            out.append(Stay(place, begin, end, round(dwell * (end - begin) / (last - first))))
     return out
 
 
