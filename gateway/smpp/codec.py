@@ -1,9 +1,9 @@
 """Bytes of one PDU to a `Pdu` and back: strict, bounded, no I/O.
 
 `decode` either returns a PDU whose every octet was accounted for, or raises `PduError` with the status to
-answer; nothing else escapes it, whatever the bytes. submit_sm, deliver_sm and their responses are decoded and
-encoded by flat functions because they are the traffic; the rest goes through the layouts of `fields`. Optional
-parameters are kept as (tag, octets), known or not. Called by `session`; `framing` cuts the stream into frames.
+answer; nothing else escapes it, whatever the bytes. submit_sm, deliver_sm and their responses are decoded
+and encoded by flat functions because they are the traffic; the rest goes through the layouts of `fields`.
+Optional parameters are kept as (tag, octets), known or not. Called by `session`; `framing` cuts the stream.
 """
 
 from collections.abc import Callable
