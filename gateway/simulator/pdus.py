@@ -51,6 +51,7 @@ class _Unnumbered:
 
 
 _UNNUMBERED = _Unnumbered()
+_TLV_NAMES: dict[int, str] = {tag: name for name, tag in consts.OPTIONAL_PARAMS.items()}
 
 
 def encode(name: str, sequence: int, status: int = 0, **fields: Any) -> bytes:
@@ -69,7 +70,11 @@ def encode(name: str, sequence: int, status: int = 0, **fields: Any) -> bytes:
 def decode(frame: bytes) -> Pdu:
     """The PDU of one whole frame, its C-octet strings as str (latin-1). Raises PduError."""
     try:
-        pdu = smpp.parse_pdu(frame, client=_UNNUMBERED, allow_unknown_opt_params=True)
+        if command_name(frame) == "outbind":
+            pdu = Outbind("outbind", client=_UNNUMBERED)
+            pdu.parse(frame)
+        else:
+            pdu = smpp.parse_pdu(frame, client=_UNNUMBERED, allow_unknown_opt_params=True)
     except exceptions.UnknownCommandError:
         raise PduError(consts.SMPP_ESME_RINVCMDID, "unknown command_id") from None
     except KeyError as error:
@@ -81,12 +86,24 @@ def decode(frame: bytes) -> Pdu:
         if param.type is str and isinstance(value, bytes):
             setattr(pdu, field, value.decode("latin-1"))
     if not (pdu.is_response() and len(frame) == HEADER_LENGTH):
-        _check_mandatory(pdu, frame[HEADER_LENGTH:])
+        body = frame[HEADER_LENGTH:]
+        _check_tlvs(pdu, body[_check_mandatory(pdu, body) :])
     return pdu
 
 
-def _check_mandatory(pdu: Pdu, body: bytes) -> None:
-    """Raise PduError unless the mandatory fields, encoded again, are the beginning of the body."""
+def _check_tlvs(pdu: Pdu, tlvs: bytes) -> None:
+    """Raise PduError unless every TLV fits and has the length of its kind: smpplib trusts both."""
+    at = 0
+    while at < len(tlvs):
+        tag, length = (int.from_bytes(tlvs[start : start + 2], "big") for start in (at, at + 2))
+        at += 4 + length
+        size = getattr(pdu.params.get(_TLV_NAMES.get(tag)), "size", length)
+        if at > len(tlvs) or size != length:
+            raise PduError(consts.SMPP_ESME_RINVPARLEN, f"TLV 0x{tag:04X} has an impossible length")
+
+
+def _check_mandatory(pdu: Pdu, body: bytes) -> int:
+    """How long the mandatory fields are; PduError unless encoded again they are the beginning of the body."""
     again = bytearray()
     for field in pdu.params_order:
         if pdu.field_is_optional(field):
@@ -106,6 +123,7 @@ def _check_mandatory(pdu: Pdu, body: bytes) -> None:
         raise PduError(consts.SMPP_ESME_RINVCMDLEN, "a field without its NUL, or a lying length")
     if "sm_length" in pdu.params and len(pdu.short_message) != pdu.sm_length:
         raise PduError(consts.SMPP_ESME_RINVMSGLEN, "short_message is shorter than sm_length")
+    return len(again)
 
 
 def command_name(frame: bytes) -> str | None:
@@ -156,9 +174,7 @@ def fields(frame: bytes) -> list[tuple[str, str]]:
         ("sequence_number", str(sequence)),
     ]
     try:
-        pdu = Outbind("outbind", client=_UNNUMBERED) if command_name(frame) == "outbind" else decode(frame)
-        if isinstance(pdu, Outbind):
-            pdu.parse(frame)
+        pdu = decode(frame)
     except PduError as error:
         return [*rows, ("damaged", error.why)]
     for field in pdu.params_order:
@@ -170,23 +186,22 @@ def fields(frame: bytes) -> list[tuple[str, str]]:
 
 _ALPHABETS = {0: "SMSC default", 1: "ASCII", 3: "Latin-1", 4: "8-bit binary", 8: "UCS2"}
 _TONS = {0: "unknown", 1: "international", 2: "national", 3: "network specific", 5: "alphanumeric"}
+_ESM_CLASSES = {0x40: "UDHI", 0x80: "reply path", 0x04: "delivery receipt"}
 
 
 def _readable(field: str, value: Any, pdu: Pdu) -> str:
+    """A field's value in words, the number beside them."""
     if field in ("short_message", "message_payload"):
-        udh = value[0] + 1 if value and (pdu.esm_class or 0) & consts.SMPP_GSMFEAT_UDHI else 0
-        text = alphabets.decode(value[udh:], pdu.data_coding or 0)
-        return f"UDH {value[:udh].hex(' ')} | {text}" if udh else text
-    if isinstance(value, bytes):
-        return value.hex(" ")
+        text_at = value[0] + 1 if value and (pdu.esm_class or 0) & consts.SMPP_GSMFEAT_UDHI else 0
+        text = alphabets.decode(value[text_at:], pdu.data_coding or 0)
+        return f"UDH {value[:text_at].hex(' ')} | {text}" if text_at else text
+    words = ""
     if field == "data_coding":
-        return f"0x{value:02X} {_ALPHABETS.get(value, '')}".rstrip()
-    if field == "esm_class":
-        flags = [name for bit, name in ((0x40, "UDHI"), (0x80, "reply path")) if value & bit]
-        flags += ["delivery receipt"] if value & 0x3C == 0x04 else []
-        return f"0x{value:02X} {', '.join(flags)}".rstrip()
-    if field.endswith("interface_version"):
-        return f"0x{value:02X}"
-    if field.endswith("_ton"):
+        words = _ALPHABETS.get(value, "")
+    elif field == "esm_class":
+        words = ", ".join(name for bit, name in _ESM_CLASSES.items() if value & bit)
+    elif field.endswith("_ton"):
         return f"{value} {_TONS.get(value, '')}".rstrip()
-    return str(value)
+    elif not field.endswith("interface_version"):
+        return value.hex(" ") if isinstance(value, bytes) else str(value)
+    return f"0x{value:02X} {words}".rstrip()
