@@ -92,7 +92,8 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         self._wire = self.transport
-        self._wire.setTcpNoDelay(True)
+        if hasattr(self._wire, "setTcpNoDelay"):  # transports in memory have none
+            self._wire.setTcpNoDelay(True)
         self.peer = getattr(self._wire.getPeer(), "host", "")
         if self._on_start is not None:
             self._on_start(self)
@@ -180,6 +181,8 @@ class Connection(Protocol):
         self.flush_soon()
 
     def _flush(self) -> None:
+        if self._flushing is not None and self._flushing.active():  # called by `close`, before its time
+            self._flushing.cancel()
         self._flushing = None
         data = self.session.data_to_send()
         if data and self._wire is not None:

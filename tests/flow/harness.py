@@ -18,8 +18,8 @@ from gateway.redis.calls import Calls
 from gateway.redis.library import LIBRARY
 from gateway.redis.park import RedisPark
 from gateway.redis.turns import RedisTurns
-from gateway.sms.alphabets import Alphabet, decode
 from gateway.smpp.pdu import Address
+from gateway.sms.alphabets import Alphabet, decode
 from gateway.web.metrics import Metrics
 from location_store.keys import KeyFile
 from location_store.places import Places
@@ -137,7 +137,11 @@ async def process(
 
 
 def mo(
-    text: str = "CXMYD", *, msisdn: str = "8613800000001", carrier: Carrier = PLAIN, digest: bytes | None = None
+    text: str = "CXMYD",
+    *,
+    msisdn: str = "8613800000001",
+    carrier: Carrier = PLAIN,
+    digest: bytes | None = None,
 ) -> Mo:
     return Mo(
         route=ROUTE,

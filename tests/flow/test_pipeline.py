@@ -12,7 +12,7 @@ from tests.flow.harness import PROMPT, Process, mo, process, until
 Scenario = Callable[[Process], Awaitable[None]]
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(redis_url: str, tmp_path: Path) -> Callable[..., None]:
     def go(scenario: Scenario, **settings: float) -> None:
         async def main() -> None:
@@ -164,7 +164,9 @@ def test_the_texts_of_one_subscriber_are_answered_in_their_order(run: Callable[.
     run(scenario, after_s=5.0)
 
 
-def test_a_dialog_goes_on_in_another_process(run: Callable[..., None], redis_url: str, tmp_path: Path) -> None:
+def test_a_dialog_goes_on_in_another_process(
+    run: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
     async def scenario(p: Process) -> None:
         assert await p.deliver(mo(carrier=PROMPT)) is Verdict.ACK
         async with process(redis_url, tmp_path) as other:

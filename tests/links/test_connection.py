@@ -1,0 +1,181 @@
+"""One connection: our session on a transport in memory, the other role's at its end, Twisted's own clock."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from gateway.links.connection import Connection, LostError
+from gateway.smpp import events, pdu
+from gateway.smpp.constants import CommandStatus
+from gateway.smpp.pdu import Pdu
+from gateway.smpp.session import Session, SessionConfig
+from gateway.smpp.states import Role
+from gateway.smpp.throttle import Throttle
+
+CONFIG = SessionConfig(window=2, response_timeout_s=5.0, enquire_link_s=30.0, enquire_timeout_s=5.0)
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.bind_events: list[object] = []
+        self.requests: list[Pdu] = []
+        self.endings: list[str] = []
+
+    def bind_event(self, connection: Connection, event: object) -> None:
+        self.bind_events.append(event)
+
+    def request_received(self, connection: Connection, pdu: Pdu) -> None:
+        self.requests.append(pdu)
+
+    def connection_ended(self, connection: Connection, why: str) -> None:
+        self.endings.append(why)
+
+
+class Pair:
+    """An ESME's connection, bound, and the SMSC's session that it talks to."""
+
+    def __init__(self, throttle: Throttle | None = None) -> None:
+        self.clock = Clock()
+        self.owner = Owner()
+        self.wire = StringTransport()
+        self.connection = Connection(
+            Session(Role.ESME, CONFIG, 0.0),
+            self.owner,
+            self.clock,
+            throttle=throttle or Throttle(),
+            on_start=lambda c: c.session.bind(pdu.BindTransceiver(system_id="us", password="pw")),
+        )
+        self.smsc = Session(Role.SMSC, CONFIG, 0.0)
+        self.connection.makeConnection(self.wire)
+        (asked,) = self.exchange()
+        assert isinstance(asked, events.BindRequested)
+        self.smsc.accept_bind("smsc")
+        self.exchange()
+
+    def exchange(self) -> list[events.Event]:
+        """One turn of the loop: what we wrote reaches the SMSC, what it wrote reaches us."""
+        self.clock.advance(0)
+        written = self.wire.value()
+        self.wire.clear()
+        happened = self.smsc.receive(written, self.clock.seconds())
+        self.connection.dataReceived(self.smsc.data_to_send())
+        return happened
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(scenario())
+
+
+def submit(digits: str) -> pdu.SubmitSm:
+    return pdu.SubmitSm(destination=pdu.Address(1, 1, digits), short_message=b"x")
+
+
+def test_binds_and_tells_its_owner() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        assert isinstance(pair.owner.bind_events[0], events.Bound)
+        assert pair.connection.usable
+
+    run(scenario)
+
+
+def test_what_one_turn_produced_leaves_in_one_write() -> None:
+    """A deliver_sm_resp and two submit_sm of the same turn are one segment."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        writes: list[bytes] = []
+        wire: Any = pair.wire
+        wire.write = writes.append
+        pair.connection.request(submit("1"))
+        pair.connection.request(submit("2"))
+        pair.clock.advance(0)
+        assert len(writes) == 1
+
+    run(scenario)
+
+
+def test_requests_beyond_the_window_wait_in_their_order() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        futures = [pair.connection.request(submit(str(n))) for n in range(5)]
+        seen = []
+        for _ in range(6):
+            for event in pair.exchange():
+                assert isinstance(event, events.Incoming)
+                assert isinstance(event.pdu, pdu.SubmitSm)
+                seen.append(event.pdu.destination.digits)
+                pair.smsc.respond(event.pdu.sequence_number, pdu.SubmitSmResp(message_id="m"))
+        assert seen == ["0", "1", "2", "3", "4"]
+        assert [f.result().command_status for f in futures] == [0] * 5
+
+    run(scenario)
+
+
+def test_a_request_without_response_is_told_lost_and_frees_its_slot() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        future = pair.connection.request(submit("1"))
+        pair.exchange()
+        pair.clock.advance(5.1)
+        assert isinstance(future.exception(), LostError)
+        assert pair.connection.session.window_free == 2
+
+    run(scenario)
+
+
+def test_a_lost_connection_ends_every_request() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        futures = [pair.connection.request(submit(str(n))) for n in range(5)]
+        pair.exchange()
+        pair.connection.connectionLost()
+        assert all(isinstance(f.exception(), LostError) for f in futures)
+        assert len(pair.owner.endings) == 1
+        late = pair.connection.request(submit("9"))
+        assert isinstance(late.exception(), LostError)
+
+    run(scenario)
+
+
+def test_a_throttled_link_pauses_as_a_whole() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        first = pair.connection.request(submit("1"))
+        (event,) = pair.exchange()
+        assert isinstance(event, events.Incoming)
+        refused = pdu.SubmitSmResp(command_status=CommandStatus.ESME_RTHROTTLED)
+        pair.smsc.respond(event.pdu.sequence_number, refused)
+        pair.exchange()
+        assert first.result().command_status == CommandStatus.ESME_RTHROTTLED
+        pair.connection.request(submit("2"))
+        assert pair.exchange() == []
+        pair.clock.advance(0.11)
+        assert len(pair.exchange()) == 1
+
+    run(scenario)
+
+
+def test_silence_is_noticed_within_the_two_enquiry_times() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        pair.clock.advance(30.1)
+        assert pair.wire.value()  # the enquire_link
+        pair.clock.advance(5.1)
+        assert pair.owner.endings == [events.CloseReason.ENQUIRE_LINK_UNANSWERED.value]
+        assert pair.wire.disconnecting
+
+    run(scenario)
+
+
+def test_no_timer_is_left_after_the_end() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        pair.connection.request(submit("1"))
+        pair.connection.connectionLost()
+        assert pair.clock.getDelayedCalls() == []
+
+    run(scenario)
