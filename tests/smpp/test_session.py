@@ -1,0 +1,427 @@
+"""Two sessions against each other through bytes: binds, exchanges, refusals, unbinds."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.smpp import events as e
+from gateway.smpp import pdu as p
+from gateway.smpp.codec import encode
+from gateway.smpp.constants import MAX_SEQUENCE_NUMBER, BindType, CommandId, CommandStatus, Tlv
+from gateway.smpp.errors import NotBound, SessionError, WindowFull
+from gateway.smpp.session import Role, Session, SessionConfig, State, response_to
+from tests.smpp.pair import BINDS, PHONE, Pair, answer, query, sent
+
+
+def rok(session: Session, event: e.Event) -> bool:
+    """Answer an Incoming with ESME_ROK."""
+    assert isinstance(event, e.Incoming)
+    return session.respond(event.pdu.sequence_number, response_to(event.pdu, CommandStatus.ESME_ROK))
+
+
+@pytest.mark.parametrize("name", BINDS)
+def test_bind(name: str) -> None:
+    """Each bind type is asked for, decided by the SMSC's owner, and known to both sides."""
+    pair = Pair(bind="")
+    pair.esme.bind(BINDS[name](system_id="cxmyd", password="secret"))
+    assert pair.esme.state is State.BINDING
+    (event,) = pair.to_smsc()
+    assert isinstance(event, e.BindRequested)
+    assert (event.pdu.system_id, event.pdu.password) == ("cxmyd", "secret")
+    pair.smsc.accept_bind("smsc")
+    (bound,) = pair.to_esme()
+    assert isinstance(bound, e.Bound)
+    assert bound.pdu.system_id == "smsc"
+    assert bound.pdu.tlv(Tlv.SC_INTERFACE_VERSION) == b"\x34"
+    assert pair.esme.bind_type == pair.smsc.bind_type == BINDS[name].bind_type
+    assert pair.esme.state is pair.smsc.state is State.BOUND
+
+
+def test_bind_of_an_older_peer() -> None:
+    """An ESME of version 3.3 is told nothing in TLVs."""
+    pair = Pair(bind="")
+    pair.esme.bind(p.BindReceiver(interface_version=0x33))
+    pair.to_smsc()
+    pair.smsc.accept_bind("smsc")
+    (bound,) = pair.to_esme()
+    assert isinstance(bound, e.Bound)
+    assert bound.pdu.tlvs == ()
+
+
+def test_bind_refused_and_tried_again() -> None:
+    """A refused bind leaves the session open for another one."""
+    pair = Pair(bind="")
+    pair.esme.bind(p.BindTransceiver())
+    pair.to_smsc()
+    pair.smsc.refuse_bind(CommandStatus.ESME_RINVPASWD)
+    assert pair.to_esme() == [e.BindRefused(CommandStatus.ESME_RINVPASWD)]
+    pair.esme.bind(p.BindTransceiver())
+    pair.to_smsc()
+    pair.smsc.accept_bind("smsc")
+    assert isinstance(pair.to_esme()[0], e.Bound)
+
+
+def test_bind_nacked() -> None:
+    """A peer that nacks the bind has refused it."""
+    pair = Pair(bind="")
+    pair.esme.bind(p.BindTransceiver())
+    nack = p.GenericNack(command_status=CommandStatus.ESME_RINVCMDID, sequence_number=1)
+    assert pair.carry(pair.esme, encode(nack)) == [e.BindRefused(CommandStatus.ESME_RINVCMDID)]
+
+
+def test_second_bind() -> None:
+    """A bind on a bound session is ESME_RALYBND, and the bind stands."""
+    pair = Pair()
+    pair.carry(pair.smsc, encode(p.BindReceiver(sequence_number=9)))
+    (refusal,) = sent(pair.smsc)
+    assert (type(refusal), refusal.command_status) == (p.BindReceiverResp, CommandStatus.ESME_RALYBND)
+    assert pair.smsc.bind_type is BindType.TRANSCEIVER
+
+
+def test_outbind() -> None:
+    """The SMSC invites, the ESME binds over the same connection."""
+    pair = Pair(bind="")
+    pair.smsc.outbind(p.Outbind(system_id="smsc", password="pw"))
+    (invited,) = pair.to_esme()
+    assert isinstance(invited, e.Invited)
+    assert invited.pdu.system_id == "smsc"
+    pair.esme.bind(p.BindReceiver())
+    assert isinstance(pair.to_smsc()[0], e.BindRequested)
+
+
+@pytest.mark.parametrize("segment", [0, 1, 7])
+def test_conversation(segment: int) -> None:
+    """deliver_sm, submit_sm, both responses: one octet at a time gives the same as all at once."""
+    pair = Pair(segment=segment)
+    pair.smsc.request(query(), pair.now_s, "mo")
+    (incoming,) = pair.to_esme()
+    assert isinstance(incoming, e.Incoming)
+    assert isinstance(incoming.pdu, p.DeliverSm)
+    assert incoming.pdu.short_message == b"CXMYD"
+    pair.esme.request(answer(), pair.now_s, "mt")
+    (submitted,) = pair.to_smsc()
+    assert isinstance(submitted, e.Incoming)
+    pair.smsc.respond(submitted.pdu.sequence_number, p.SubmitSmResp(message_id="a1"))
+    (response,) = pair.to_esme()
+    assert isinstance(response, e.Response)
+    assert response.context == "mt"
+    assert isinstance(response.pdu, p.SubmitSmResp)
+    assert response.pdu.message_id == "a1"
+    assert rok(pair.esme, incoming)
+    (delivered,) = pair.to_smsc()
+    assert isinstance(delivered, e.Response)
+    assert (delivered.context, delivered.pdu.command_status) == ("mo", 0)
+    assert (pair.esme.in_flight, pair.esme.owing, pair.smsc.in_flight) == (0, 0, 0)
+
+
+def test_one_write() -> None:
+    """Everything since the last call is one piece of data, in order, and then there is none."""
+    pair = Pair()
+    for _ in range(3):
+        pair.esme.request(answer(), pair.now_s)
+    assert [pdu.sequence_number for pdu in sent(pair.esme)] == [2, 3, 4]
+    assert pair.esme.data_to_send() == b""
+
+
+def test_nothing_before_bind() -> None:
+    """A listener processes no request of an unbound peer: ESME_RINVBNDSTS, and the owner hears of it."""
+    pair = Pair(bind="")
+    for pdu in (answer(), p.DataSm(), p.QuerySm(), query()):
+        (event,) = pair.carry(pair.smsc, encode(pdu))
+        assert isinstance(event, e.Refused)
+        (refusal,) = sent(pair.smsc)
+        assert (type(refusal), refusal.command_status) == (pdu.response, CommandStatus.ESME_RINVBNDSTS)
+    assert pair.smsc.owing == 0
+
+
+@pytest.mark.parametrize(
+    ("bind", "role", "pdu", "allowed"),
+    [
+        ("tx", Role.SMSC, answer(), True),
+        ("rx", Role.SMSC, answer(), False),
+        ("trx", Role.SMSC, answer(), True),
+        ("tx", Role.ESME, query(), False),
+        ("rx", Role.ESME, query(), True),
+        ("trx", Role.ESME, query(), True),
+        ("trx", Role.SMSC, query(), False),
+        ("trx", Role.ESME, answer(), False),
+        ("tx", Role.ESME, p.DataSm(), False),
+        ("rx", Role.ESME, p.DataSm(), True),
+        ("tx", Role.SMSC, p.DataSm(), True),
+        ("rx", Role.SMSC, p.DataSm(), False),
+    ],
+)
+def test_direction(bind: str, role: Role, pdu: p.Pdu, allowed: bool) -> None:
+    """A request is taken only in the direction that the bind opens; sending the other way raises NotBound."""
+    pair = Pair(bind=bind)
+    receiver, sender = (pair.smsc, pair.esme) if role is Role.SMSC else (pair.esme, pair.smsc)
+    (event,) = pair.carry(receiver, encode(pdu))
+    assert isinstance(event, e.Incoming if allowed else e.Refused)
+    assert sender.may_send(pdu.command_id) is allowed
+    if allowed:
+        sender.request(pdu, pair.now_s)
+    else:
+        assert sent(receiver)[0].command_status == CommandStatus.ESME_RINVBNDSTS
+        with pytest.raises(NotBound):
+            sender.request(pdu, pair.now_s)
+
+
+def test_alert_notification_has_no_answer() -> None:
+    """It is handed over, and nothing is owed."""
+    pair = Pair()
+    (event,) = pair.carry(pair.esme, encode(p.AlertNotification(source=PHONE)))
+    assert isinstance(event, e.Incoming)
+    assert pair.esme.owing == 0
+    assert pair.esme.data_to_send() == b""
+
+
+def test_window() -> None:
+    """The window limits our requests; a response makes room."""
+    pair = Pair(SessionConfig(window=2))
+    pair.esme.request(answer(), pair.now_s)
+    pair.esme.request(answer(), pair.now_s)
+    assert pair.esme.window_free == 0
+    with pytest.raises(WindowFull):
+        pair.esme.request(answer(), pair.now_s)
+    for event in pair.to_smsc():
+        rok(pair.smsc, event)
+    pair.to_esme()
+    assert pair.esme.window_free == 2
+
+
+def test_peer_window() -> None:
+    """What the peer sends beyond its window gets ESME_RMSGQFUL; memory stays flat."""
+    pair = Pair(SessionConfig(peer_window=2, window=10))
+    for _ in range(5):
+        pair.smsc.request(query(), pair.now_s)
+    events = pair.to_esme()
+    assert len(events) == pair.esme.owing == 2
+    assert pair.esme.counters.overflowed == 3
+    assert [pdu.command_status for pdu in sent(pair.esme)] == [CommandStatus.ESME_RMSGQFUL] * 3
+    rok(pair.esme, events[0])
+    pair.smsc.request(query(), pair.now_s)
+    assert len(pair.to_esme()) == 1
+
+
+def test_unexpected_responses() -> None:
+    """Unknown, repeated and mismatched responses are counted, ignored, and settle nothing."""
+    pair = Pair()
+    number = pair.esme.request(answer(), pair.now_s, "mt")
+    strange = [
+        p.SubmitSmResp(sequence_number=number + 1),
+        p.DataSmResp(sequence_number=number),
+        p.EnquireLinkResp(sequence_number=number),
+        p.UnbindResp(sequence_number=number),
+        p.GenericNack(sequence_number=0),
+        p.BindTransceiverResp(sequence_number=1),
+    ]
+    assert pair.carry(pair.esme, b"".join(encode(pdu) for pdu in strange)) == []
+    assert pair.esme.counters.unexpected == len(strange)
+    response = encode(p.SubmitSmResp(sequence_number=number))
+    (event,) = pair.carry(pair.esme, response + response)
+    assert isinstance(event, e.Response)
+    assert pair.esme.counters.unexpected == len(strange) + 1
+    assert pair.esme.state is State.BOUND
+
+
+def test_nack_settles_a_request() -> None:
+    """A generic_nack with the number of a request is its response."""
+    pair = Pair()
+    number = pair.esme.request(answer(), pair.now_s, "mt")
+    nack = p.GenericNack(command_status=CommandStatus.ESME_RINVCMDLEN, sequence_number=number)
+    assert pair.carry(pair.esme, encode(nack)) == [e.Response("mt", nack)]
+
+
+def test_malformed_response_settles_by_its_header() -> None:
+    """The status of a response counts although its body cannot be read: sending again would answer twice."""
+    pair = Pair()
+    number = pair.esme.request(answer(), pair.now_s, "mt")
+    broken = encode(p.SubmitSmResp(message_id="x", sequence_number=number)).replace(b"x\0", b"xx")
+    assert pair.carry(pair.esme, broken) == [e.Response("mt", p.SubmitSmResp(sequence_number=number))]
+    assert pair.esme.counters.malformed_responses == 1
+
+
+def test_sequence_wrap() -> None:
+    """Numbers go from 0x7FFFFFFF to 1, past those still in flight, and responses find their requests."""
+    pair = Pair()
+    pair.esme._sequence_number = MAX_SEQUENCE_NUMBER - 2
+    numbers = [pair.esme.request(answer(), pair.now_s, i) for i in range(3)]
+    assert numbers == [MAX_SEQUENCE_NUMBER - 1, MAX_SEQUENCE_NUMBER, 1]
+    pair.esme._sequence_number = MAX_SEQUENCE_NUMBER
+    assert pair.esme.request(answer(), pair.now_s, 3) == 2
+    for event in pair.to_smsc():
+        rok(pair.smsc, event)
+    contexts = [event.context for event in pair.to_esme() if isinstance(event, e.Response)]
+    assert contexts == [0, 1, 2, 3]
+
+
+def test_repeated_numbers_of_the_peer() -> None:
+    """A peer that repeats a sequence_number gets one response for each request."""
+    pair = Pair()
+    first, second = pair.carry(pair.esme, encode(query()) * 2)
+    assert rok(pair.esme, first)
+    assert rok(pair.esme, second)
+    assert len(sent(pair.esme)) == 2
+    with pytest.raises(SessionError):
+        rok(pair.esme, second)
+
+
+def test_malformed_request_lives_on() -> None:
+    """A deliver_sm that lies is refused by deliver_sm_resp with its number; the next one is taken."""
+    pair = Pair()
+    pdu = query()
+    pdu.sequence_number = 77
+    lying = bytearray(encode(pdu))
+    lying[-6] = 200  # sm_length
+    refused, taken = pair.carry(pair.esme, bytes(lying) + encode(query()))
+    assert isinstance(refused, e.Refused)
+    assert refused.error.command_status == CommandStatus.ESME_RINVMSGLEN
+    assert isinstance(taken, e.Incoming)
+    (refusal,) = sent(pair.esme)
+    assert (type(refusal), refusal.sequence_number) == (p.DeliverSmResp, 77)
+
+
+def test_unknown_command() -> None:
+    """An unknown request is nacked with ESME_RINVCMDID; an unknown response is not, or it never ends."""
+    pair = Pair()
+    unknown = (16).to_bytes(4, "big") + (0x99).to_bytes(4, "big") + bytes(4) + (5).to_bytes(4, "big")
+    (event,) = pair.carry(pair.esme, unknown)
+    assert isinstance(event, e.Refused)
+    (nack,) = sent(pair.esme)
+    assert (nack.command_id, nack.command_status, nack.sequence_number) == (
+        CommandId.GENERIC_NACK,
+        CommandStatus.ESME_RINVCMDID,
+        5,
+    )
+    response = unknown[:4] + (0x80000099).to_bytes(4, "big") + unknown[8:]
+    assert pair.carry(pair.esme, response) == []
+    assert pair.esme.data_to_send() == b""
+    assert pair.esme.counters.unexpected == 1
+
+
+@pytest.mark.parametrize("length", [0, 15, 0x7FFFFFFF])
+def test_broken_stream(length: int) -> None:
+    """An impossible command_length: what came before is handled, then generic_nack and Closed."""
+    pair = Pair()
+    pair.esme.request(answer(), pair.now_s, "mt")
+    pair.esme.data_to_send()
+    events = pair.carry(pair.esme, encode(query()) + length.to_bytes(4, "big") + bytes(60))
+    assert [type(event) for event in events] == [e.Incoming, e.Refused, e.Closed]
+    assert events[-1] == e.Closed(e.CloseReason.STREAM_BROKEN, ["mt"])
+    (nack,) = sent(pair.esme)
+    assert (nack.command_id, nack.command_status) == (CommandId.GENERIC_NACK, CommandStatus.ESME_RINVCMDLEN)
+    assert not rok(pair.esme, events[0])
+    assert pair.carry(pair.esme, encode(query())) == []
+
+
+def test_unbind_by_us() -> None:
+    """After unbind nothing new is sent, responses still arrive, and unbind_resp closes."""
+    pair = Pair()
+    pair.esme.request(answer(), pair.now_s, 1)
+    pair.esme.request(answer(), pair.now_s, 2)
+    first, _ = pair.to_smsc()
+    pair.smsc.request(query(), pair.now_s, "mo")
+    assert pair.esme.unbind(pair.now_s) == []
+    with pytest.raises(NotBound):
+        pair.esme.request(answer(), pair.now_s)
+    assert pair.to_esme() == []
+    assert pair.esme.counters.refused == 0
+    rok(pair.smsc, first)
+    (response,) = pair.to_esme()
+    assert isinstance(response, e.Response)
+    assert [type(event) for event in pair.to_smsc()] == [e.Unbinding, e.Response]
+    assert pair.smsc.state is State.DRAINING
+    assert pair.smsc.next_deadline_s() == pair.now_s + 10
+    events = pair.carry(pair.esme, encode(p.UnbindResp(sequence_number=pair.esme._unbind_sequence_number)))
+    assert events == [e.Closed(e.CloseReason.UNBOUND, [2])]
+    assert pair.esme.next_deadline_s() is None
+
+
+def test_put_off_while_unbinding() -> None:
+    """A deliver_sm that crosses our unbind gets a temporary error, so that the SMSC keeps it."""
+    pair = Pair()
+    pair.esme.unbind(pair.now_s)
+    pair.smsc.request(query(), pair.now_s, "mo")
+    pair.to_esme()
+    (_, refusal) = sent(pair.esme)
+    assert (type(refusal), refusal.command_status) == (p.DeliverSmResp, CommandStatus.ESME_RX_T_APPN)
+
+
+def test_unbind_by_the_peer_drains() -> None:
+    """The peer's unbind is answered only when both sides' open requests are; then the session is closed."""
+    pair = Pair()
+    pair.smsc.request(query(), pair.now_s, "mo")
+    (incoming,) = pair.to_esme()
+    number = pair.esme.request(answer(), pair.now_s, "mt")
+    pair.to_smsc()
+    pair.smsc.unbind(pair.now_s)
+    assert pair.to_esme() == [e.Unbinding()]
+    with pytest.raises(NotBound):
+        pair.esme.request(answer(), pair.now_s)
+    pair.smsc.respond(number, p.SubmitSmResp())
+    assert [type(event) for event in pair.to_esme()] == [e.Response]
+    assert pair.esme.state is State.DRAINING
+    rok(pair.esme, incoming)
+    deadline_s = pair.esme.next_deadline_s()
+    assert deadline_s is not None
+    assert deadline_s <= pair.now_s
+    assert pair.esme.tick(pair.now_s) == [e.Closed(e.CloseReason.PEER_UNBOUND, [])]
+    assert pair.to_smsc()[-1] == e.Closed(e.CloseReason.UNBOUND, [])
+
+
+def test_unbind_of_an_idle_session() -> None:
+    """With nothing open the unbind_resp goes out at once."""
+    pair = Pair()
+    pair.smsc.unbind(pair.now_s)
+    assert pair.to_esme() == [e.Unbinding(), e.Closed(e.CloseReason.PEER_UNBOUND, [])]
+    assert pair.to_smsc() == [e.Closed(e.CloseReason.UNBOUND, [])]
+
+
+def test_crossing_unbinds() -> None:
+    """Both sides unbind at once: both get their unbind_resp."""
+    pair = Pair()
+    pair.esme.unbind(pair.now_s)
+    pair.smsc.unbind(pair.now_s)
+    pair.to_smsc()
+    assert pair.to_esme() == [e.Closed(e.CloseReason.UNBOUND, [])]
+    assert pair.to_smsc() == [e.Closed(e.CloseReason.UNBOUND, [])]
+
+
+def test_unbind_before_bind() -> None:
+    """There is nothing to unbind: closed at once."""
+    session = Session(Role.ESME, SessionConfig(), 0.0)
+    assert session.unbind(0.0) == [e.Closed(e.CloseReason.UNBOUND, [])]
+
+
+def test_connection_lost() -> None:
+    """Everything in flight comes back in Closed, once; a late answer of the owner is refused in silence."""
+    pair = Pair()
+    pair.smsc.request(query(), pair.now_s)
+    (incoming,) = pair.to_esme()
+    for context in "abc":
+        pair.esme.request(answer(), pair.now_s, context)
+    assert pair.esme.connection_lost() == [e.Closed(e.CloseReason.CONNECTION_LOST, ["a", "b", "c"])]
+    assert pair.esme.connection_lost() == []
+    assert not rok(pair.esme, incoming)
+    assert pair.esme.window_free == 0
+    with pytest.raises(NotBound):
+        pair.esme.request(answer(), pair.now_s)
+
+
+def test_calls_out_of_place() -> None:
+    """A call that state or role do not allow raises SessionError and sends nothing."""
+    pair = Pair()
+    calls: list[Callable[[], object]] = [
+        lambda: pair.esme.bind(p.BindTransceiver()),
+        lambda: pair.smsc.bind(p.BindTransceiver()),
+        lambda: pair.smsc.accept_bind("x"),
+        lambda: pair.esme.accept_bind("x"),
+        lambda: pair.smsc.refuse_bind(1),
+        lambda: pair.smsc.outbind(p.Outbind()),
+        lambda: pair.esme.outbind(p.Outbind()),
+        lambda: pair.esme.respond(99, p.DeliverSmResp()),
+    ]
+    for call in calls:
+        with pytest.raises(SessionError):
+            call()
+    assert pair.esme.data_to_send() == pair.smsc.data_to_send() == b""
