@@ -158,9 +158,7 @@ class Nodes:
 
     def _refusal(self, error: redis_errors.ResponseError) -> StoreRefused | StoreUnavailable:
         text = _one_line(error)
-        if isinstance(error, redis_errors.ReadOnlyError | redis_errors.ClusterDownError) or text.startswith(
-            _TEMPORARY
-        ):
+        if isinstance(error, _TEMPORARY_ERRORS) or text.startswith(_TEMPORARY):
             return StoreUnavailable(f"{self.name} cannot take this now: {text}")
         if isinstance(error, redis_errors.NoPermissionError) or text.startswith(_CREDENTIALS):
             return StoreRefused(f"{self.name} refuses the credentials ({text}): mend the user and password")

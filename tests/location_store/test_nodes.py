@@ -1,0 +1,162 @@
+"""Connecting: every URL form, every refusal in one clear line; a real cluster of two."""
+
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from location_store.errors import StoreError, StoreRefused, StoreUnavailable
+from location_store.pseudonyms import Layout, Pseudonym
+from location_store.store import Store, Update
+from tests.conftest import RedisServer, free_port
+
+LAYOUT = Layout(partitions=64, buckets=1)
+EVERYBODY = [Pseudonym(partition, 0, b"x") for partition in range(LAYOUT.partitions)]
+
+
+def refusal(url: str) -> StoreError:
+    with pytest.raises(StoreError) as caught:
+        Store.connect(url, LAYOUT)
+    assert "\n" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+    return caught.value
+
+
+def test_unix_sockets(own_redis: Callable[..., RedisServer], tmp_path: Path) -> None:
+    """unix:///path."""
+    own_redis("--unixsocket", str(tmp_path / "s"))
+    assert Store.connect(f"unix://{tmp_path}/s", LAYOUT).read_histories(EVERYBODY[:1]) == [None]
+
+
+@pytest.mark.parametrize("credentials", [":sesame@", ""])
+def test_a_wrong_or_missing_password_is_refused(
+    own_redis: Callable[..., RedisServer], credentials: str
+) -> None:
+    """To be mended, not retried."""
+    server = own_redis("--requirepass", "right")
+    error = refusal(f"redis://{credentials}127.0.0.1:{server.port}/0")
+    assert isinstance(error, StoreRefused)
+    assert f"127.0.0.1:{server.port} refuses the credentials" in str(error)
+    Store.connect(f"redis://:right@127.0.0.1:{server.port}/0", LAYOUT).close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster"])
+def test_an_unreachable_server_is_a_temporary_failure(scheme: str) -> None:
+    """Nobody listens there (yet)."""
+    error = refusal(f"{scheme}://:sesame@127.0.0.1:{free_port()}")
+    assert isinstance(error, StoreUnavailable)
+    assert "cannot be reached" in str(error)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://x/",
+        "redis://127.0.0.1:port/",
+        "redis+cluster://",
+        "redis+cluster://:sesame@x:port",
+        "nonsense",
+        "",
+    ],
+)
+def test_a_malformed_url_is_refused(url: str) -> None:
+    """The message shows the forms that there are."""
+    error = refusal(url)
+    assert isinstance(error, StoreRefused)
+    assert "redis://host:port/db" in str(error)
+
+
+def test_an_old_server_is_refused() -> None:
+    """6.2 has no functions."""
+    with _pretender(b"redis_version:6.2.14\r\nredis_mode:standalone\r\n") as port:
+        error = refusal(f"redis://127.0.0.1:{port}")
+    assert isinstance(error, StoreRefused)
+    assert "is version 6.2.14: 7.0 or newer is needed" in str(error)
+
+
+def test_a_single_server_is_no_cluster(redis_url: str) -> None:
+    """redis+cluster:// wants one."""
+    assert "is no cluster: use redis://" in str(refusal(redis_url.replace("redis", "redis+cluster", 1)))
+
+
+@pytest.fixture
+def cluster(own_redis: Callable[..., RedisServer]) -> list[RedisServer]:
+    """Two primaries that share the slots."""
+    servers = [own_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port())) for _ in range(2)]
+    for server, (first, last) in zip(servers, ((0, 8191), (8192, 16383)), strict=True):
+        _run(server, "CLUSTER", "ADDSLOTSRANGE", first, last)
+    _run(servers[0], "CLUSTER", "MEET", "127.0.0.1", servers[1].port, _bus_port(servers[1]))
+    deadline = time.monotonic() + 20
+    while not all(_run(server, "CLUSTER INFO")["cluster_state"] == "ok" for server in servers):
+        assert time.monotonic() < deadline, "the cluster does not form"
+        time.sleep(0.05)
+    return servers
+
+
+def test_a_cluster(cluster: list[RedisServer]) -> None:
+    """Functions on every node, batches by slot, redirections followed, a node alone refused by redis://."""
+    one, two = cluster
+    store = Store.connect(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{two.port}", LAYOUT)
+    assert store.put_histories([Update(who, None, b"\x01a") for who in EVERYBODY]) == []
+    assert store.read_histories(EVERYBODY) == [b"\x01a"] * len(EVERYBODY)
+    keys = [int(_run(server, "DBSIZE")) for server in cluster]
+    assert min(keys) > 10
+    assert store.carrier_id("a") == 0
+
+    moved = _move_a_slot(one, two)
+    assert store.put_histories([Update(who, b"\x01a", b"\x02b") for who in EVERYBODY]) == []
+    assert store.read_histories(EVERYBODY) == [b"\x02b"] * len(EVERYBODY)
+    assert moved > 0
+
+    assert "is a node of a cluster: use redis+cluster://" in str(refusal(one.url))
+
+
+def _move_a_slot(source: RedisServer, target: RedisServer) -> int:
+    """Move one slot that holds keys, as a resharding does; returns how many keys it held."""
+    slot, keys = next(
+        (slot, keys) for slot in range(8192) if (keys := _run(source, "CLUSTER", "GETKEYSINSLOT", slot, 10))
+    )
+    source_id, target_id = (_run(server, "CLUSTER", "MYID").decode() for server in (source, target))
+    _run(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+    _run(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+    _run(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+    for server in (target, source):
+        _run(server, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
+    return len(keys)
+
+
+def _run(server: RedisServer, *command: Any) -> Any:
+    with server.client() as client:
+        execute: Any = client.execute_command
+        return execute(*command)
+
+
+def _bus_port(server: RedisServer) -> int:
+    return int(server.arguments[server.arguments.index("--cluster-port") + 1])
+
+
+@contextmanager
+def _pretender(info: bytes) -> Iterator[int]:
+    """A server that answers INFO with these lines, and everything else with OK."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                words = [
+                    self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2] for _ in range(int(line[1:]))
+                ]
+                reply = b"$%d\r\n%s\r\n" % (len(info), info) if words[0] == b"INFO" else b"+OK\r\n"
+                self.wfile.write(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,205 @@
+"""The store on a real Redis: values compared and set, batches, retention, erasure."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from location_store import subscribers
+from location_store.errors import StoreRefused, StoreUnavailable
+from location_store.pseudonyms import Layout, Pseudonym
+from location_store.store import (
+    MAX_CARRIERS,
+    UPDATES_A_CALL,
+    Store,
+    Update,
+    history_key,
+    subscriber_key,
+)
+from location_store.subscribers import Subscriber
+from tests.conftest import RedisServer
+
+LAYOUT = Layout(partitions=4, buckets=2)
+ONE = Pseudonym(1, 0, b"one")
+TWO = Pseudonym(1, 1, b"two")
+THREE = Pseudonym(3, 1, b"three")
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[Store]:
+    store = Store.connect(redis_url, LAYOUT)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def test_values_come_back_in_the_order_asked(store: Store) -> None:
+    """Unknown numbers are None; several partitions and buckets are one call."""
+    assert store.put_histories([Update(ONE, None, b"\x011"), Update(TWO, None, b"\x012")]) == []
+    assert store.put_subscribers([Update(TWO, None, b"s2"), Update(THREE, None, b"s3")]) == []
+    assert store.read_many([THREE, ONE, TWO]) == [(None, b"s3"), (b"\x011", None), (b"\x012", b"s2")]
+    assert store.read_histories([]) == []
+
+
+def test_a_history_is_replaced_only_if_nobody_wrote_it_meanwhile(store: Store) -> None:
+    """The write counter decides: a stale writer is told, his value is not written."""
+    assert store.put_histories([Update(ONE, None, b"\x01a"), Update(TWO, None, b"\x01a")]) == []
+    assert store.put_histories([Update(ONE, b"\x01a", b"\x02b")]) == []
+    stale = [
+        Update(ONE, b"\x01a", b"\x02c"),  # overtaken
+        Update(TWO, None, b"\x01c"),  # thought absent
+        Update(THREE, b"\x01a", b"\x02c"),  # thought present
+        Update(Pseudonym(1, 0, b"new"), None, b"\x01c"),
+    ]
+    assert store.put_histories(stale) == [0, 1, 2]
+    assert store.read_histories([ONE, TWO, THREE]) == [b"\x02b", b"\x01a", None]
+
+
+def test_a_value_can_be_removed(store: Store) -> None:
+    """No value is no field."""
+    store.put_histories([Update(ONE, None, b"\x01a")])
+    assert store.put_histories([Update(ONE, b"\x01a", None), Update(TWO, None, None)]) == []
+    assert store.read_histories([ONE]) == [None]
+
+
+def test_a_subscriber_is_compared_whole(store: Store) -> None:
+    """A record has no counter: any difference is a conflict."""
+    store.put_subscribers([Update(ONE, None, b"ab")])
+    assert store.put_subscribers([Update(ONE, b"ac", b"x")]) == [0]
+    assert store.put_subscribers([Update(ONE, b"ab", b"x")]) == []
+
+
+def test_batches_of_any_size_are_written(store: Store) -> None:
+    """More than a call takes of one partition, with conflicts among them."""
+    many = [Pseudonym(1, n % 2, b"%d" % n) for n in range(3 * UPDATES_A_CALL)]
+    store.put_histories([Update(many[70], None, b"\x07x")])
+    assert store.put_histories([Update(who, None, b"\x01y") for who in many]) == [70]
+    assert store.read_histories(many) == [b"\x01y"] * 70 + [b"\x07x"] + [b"\x01y"] * (len(many) - 71)
+
+
+def test_histories_expire_and_subscribers_do_not(redis_url: str, client: redis.Redis) -> None:
+    """A bucket lives for the longest window and two days from its last write."""
+    store = Store.connect(redis_url, LAYOUT, keep_days=7)
+    store.put_histories([Update(ONE, None, b"\x01a")])
+    store.put_subscribers([Update(ONE, None, b"s")])
+    assert 9 * 86_400 - 5 <= int(client.ttl(history_key(ONE))) <= 9 * 86_400
+    assert client.ttl(subscriber_key(ONE)) == -1
+    client.expire(history_key(ONE), 100)
+    store.put_histories([Update(ONE, b"\x01a", b"\x02a")])
+    assert int(client.ttl(history_key(ONE))) > 100
+
+
+def test_block_and_unblock_leave_the_record_alone(store: Store) -> None:
+    """A number can be blocked with or without a record; a mark alone is no record, and goes again."""
+    record = Subscriber(3, b"12345678", "en", imported=True)
+    store.put_subscribers([Update(ONE, None, subscribers.pack(record))])
+    for who in (ONE, TWO):
+        store.set_blocked(who, blocked=True)
+    one, two = (subscribers.unpack(blob or b"") for blob in store.read_subscribers([ONE, TWO]))
+    assert one == record._replace(blocked=True)
+    assert two == Subscriber(blocked=True)
+    for who in (ONE, TWO):
+        store.set_blocked(who, blocked=False)
+    assert store.read_subscribers([ONE, TWO]) == [subscribers.pack(record), None]
+
+
+def test_forget_leaves_a_mark_only(store: Store, client: redis.Redis) -> None:
+    """History, record and the caller's keys go together; the neighbours in the buckets stay."""
+    other = ONE._replace(field=b"other")
+    store.put_histories([Update(ONE, None, b"\x01a"), Update(other, None, b"\x01b")])
+    store.put_subscribers([Update(ONE, None, subscribers.pack(Subscriber(blocked=True, imported=True)))])
+    client.set(b"d:{1}:x", b"dialog")
+    store.forget(ONE, extra_keys=[b"d:{1}:x"])
+    mark = subscribers.pack(Subscriber(forgotten=True))
+    assert store.read_many([ONE, other]) == [(None, mark), (b"\x01b", None)]
+    assert client.get(b"d:{1}:x") is None
+
+
+def test_a_write_that_was_under_way_does_not_undo_forget(store: Store) -> None:
+    """An ingester that had read the history before is told that it is gone."""
+    store.put_histories([Update(ONE, None, b"\x01a")])
+    (read,) = store.read_histories([ONE])
+    store.forget(ONE)
+    assert store.put_histories([Update(ONE, read, b"\x02b")]) == [0]
+    assert store.read_histories([ONE]) == [None]
+
+
+def test_carriers_are_numbered_in_order(store: Store) -> None:
+    """A name keeps its number; there are as many as one byte can tell apart."""
+    assert [store.carrier_id(name) for name in ("a", "b", "a")] == [0, 1, 0]
+    assert store.carriers() == {0: "a", 1: "b"}
+    for number in range(2, MAX_CARRIERS):
+        store.carrier_id(f"c{number}")
+    with pytest.raises(StoreRefused, match="one too many"):
+        store.carrier_id("last")
+
+
+def test_a_store_of_another_layout_is_refused(redis_url: str) -> None:
+    """Under another layout nothing would be found: better to say so."""
+    Store.connect(redis_url, LAYOUT).close()
+    Store.connect(redis_url, LAYOUT).close()
+    with pytest.raises(StoreRefused, match=r"partitions: 4, buckets: 2, .*partitions: 4, buckets: 3"):
+        Store.connect(redis_url, Layout(4, 3))
+
+
+def test_lost_functions_are_loaded_again(store: Store, client: redis.Redis) -> None:
+    """After FUNCTION FLUSH or a failover to a server without them nothing has to be restarted."""
+    client.function_flush()
+    assert store.put_histories([Update(ONE, None, b"\x01a"), Update(THREE, None, b"\x01a")]) == []
+    assert store.read_histories([ONE, THREE]) == [b"\x01a", b"\x01a"]
+
+
+def test_listpack_settings_are_raised(own_redis: Callable[..., RedisServer]) -> None:
+    """The server's defaults would double the memory of a bucket."""
+    server = own_redis("--hash-max-listpack-value", "64", "--hash-max-listpack-entries", "128")
+    assert Store.connect(server.url, LAYOUT).warnings == []
+    with server.client() as client:
+        settings = client.config_get("hash-max-listpack-*")
+    assert settings == {"hash-max-listpack-value": "512", "hash-max-listpack-entries": "256"}
+
+
+def test_where_settings_are_locked_the_operator_is_told(own_redis: Callable[..., RedisServer]) -> None:
+    """Hosted Redis forbids CONFIG: a warning each, and it works."""
+    server = own_redis("--rename-command", "CONFIG", "")
+    store = Store.connect(server.url, LAYOUT)
+    assert [warning.split("set ")[1] for warning in store.warnings] == [
+        "hash-max-listpack-value to 512 or more",
+        "hash-max-listpack-entries to 256 or more",
+    ]
+    assert store.put_histories([Update(ONE, None, b"\x01a")]) == []
+
+
+def test_a_full_server_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
+    """OOM is nothing that a mended command would help."""
+    server = own_redis()
+    store = Store.connect(server.url, LAYOUT)
+    with server.client() as client:
+        client.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailable, match="cannot take this now"):
+        store.put_histories([Update(ONE, None, b"\x01a")])
+
+
+def test_a_replica_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
+    """READONLY: a failover is under way."""
+    server = own_redis()
+    store = Store.connect(server.url, LAYOUT)
+    with server.client() as client:
+        client.replicaof("127.0.0.1", "1")
+    with pytest.raises(StoreUnavailable, match="cannot take this now"):
+        store.put_histories([Update(ONE, None, b"\x01a")])
+
+
+def test_a_server_that_goes_away_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
+    """The same store works again when the server is back."""
+    server = own_redis()
+    store = Store.connect(server.url, LAYOUT)
+    server.stop()
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.read_histories([ONE])
+    server.start()
+    assert store.read_histories([ONE]) == [None]
