@@ -86,7 +86,9 @@ class AuditLog:
             raise AuditError(f"the audit log {self.path} cannot be written: {error.strerror}") from error
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The genuine records, oldest first, as they were written."""
+        """The genuine records, oldest first, as they were written; none where there is no log yet."""
+        if not self.path.exists():
+            return
         with self._locked(fcntl.LOCK_SH) as log:
             for line in log:
                 if (record := self._genuine(line)) is not None:

@@ -47,9 +47,9 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     findings = open_audit(config, open_pseudonyms(config)).verify()
     if as_json:
         ok = not findings.problems
-        print_json({"records": findings.count, "ok": ok, "problems": findings.problems})
+        print_json({"records": findings.records, "ok": ok, "problems": findings.problems})
     elif not findings.problems:
-        click.echo(f"{config.audit_file}: {findings.count} records, all as they were written")
+        click.echo(f"{config.audit_file}: {findings.records} records, all as they were written")
     for problem in [] if as_json else findings.problems:
         click.echo(printable(problem))
     if findings.problems:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 
-from gateway.admin.context import open_config
+from gateway.admin.context import open_config, open_pseudonyms, open_store, running_redis
 from gateway.admin.options import config_option, json_option
 from gateway.admin.output import print_json, print_table
 from gateway.admin.progress import progress_bar
+from gateway.errors import GatewayError
 from location_store import cells as cell_table
+from location_store.enrol import enrol
 from location_store.places import Places
 
 _files = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
@@ -46,6 +48,44 @@ def import_cells(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) 
         "cells_in_table": totals.table,
     }
     _print("cells", counts, totals.rejected, data_dir, as_json=as_json)
+
+
+@click.group()
+def subscribers() -> None:
+    """Subscriber records: carrier, ID digits, language."""
+
+
+@subscribers.command("import")
+@_files
+@config_option
+@json_option
+@click.pass_context
+def import_subscribers(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> None:
+    """Add or replace subscriber records; importing the same rows again changes nothing.
+
+    FILE: header msisdn,carrier,id_last4[,since][,language]; CSV (.gz, .zst too) or Parquet. The ID digits
+    are kept as a keyed digest only.
+    """
+    config = open_config(ctx)
+    pseudonyms = open_pseudonyms(config)
+    with (
+        running_redis(config) as running,
+        open_store(running) as store,
+        progress_bar("subscribers") as progress,
+    ):
+        totals = enrol(
+            files,
+            store,
+            pseudonyms,
+            config.carriers,
+            data_dir=config.data.dir,
+            default_country=config.default_country,
+            progress=progress,
+        )
+    counts = {"rows": totals.rows, "written": totals.written, "unchanged": totals.unchanged}
+    _print("subscribers", counts, totals.rejected, config.data.dir, as_json=as_json)
+    if not totals.usable:
+        raise GatewayError(f"no row of {totals.rows} could be used: see {config.data.dir / 'rejects'}")
 
 
 def _print(

@@ -1,6 +1,10 @@
 """`cxmyd ingest`: sightings from files, standard input or a Redis stream into the location store."""
 
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
 import click
@@ -15,16 +19,28 @@ from location_store.cells import CellTable
 from location_store.ingest import Ingester, Settings, Totals
 from location_store.ingest import ingest as ingest_files
 from location_store.places import Places
+from location_store.stream import ingest_stream
 from location_store.window import window
+
+_STOP = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="FILE...")
-@click.option("--stream", metavar="NAME", help="Read the Redis stream NAME until interrupted.")
+@click.option("--stream", metavar="NAME", help="Read the Redis stream NAME until Ctrl-C or SIGTERM.")
+@click.option(
+    "--idle",
+    "idle_s",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="With --stream: end when nothing has come for so long.",
+)
 @config_option
 @json_option
 @click.pass_context
-def ingest(ctx: click.Context, *, files: tuple[str, ...], stream: str | None, as_json: bool) -> None:
+def ingest(
+    ctx: click.Context, *, files: tuple[str, ...], stream: str | None, idle_s: float | None, as_json: bool
+) -> None:
     """Write sightings into the histories. FILE: CSV (.gz, .zst too) or Parquet; - for standard input.
 
     The header is time,msisdn,mcc,mnc,area,cell. Bad rows are set aside in the data folder, under rejects/,
@@ -35,12 +51,29 @@ def ingest(ctx: click.Context, *, files: tuple[str, ...], stream: str | None, as
     config = open_config(ctx)
     pseudonyms = open_pseudonyms(config)
     cells, places = CellTable.load(config.data.dir), Places.load()
-    with running_redis(config) as running, open_store(running) as store, progress_bar("ingest") as progress:
+    with running_redis(config) as running, open_store(running) as store:
         ingester = Ingester(store, cells, places, pseudonyms, settings(config, time.time()))
-        totals = ingest_files(files, ingester, data_dir=config.data.dir, progress=progress)
+        if stream:
+            with _told_to_stop() as stop:
+                totals = ingest_stream(stream, ingester, data_dir=config.data.dir, stop=stop, idle_s=idle_s)
+        else:
+            with progress_bar("ingest") as progress:
+                totals = ingest_files(files, ingester, data_dir=config.data.dir, progress=progress)
     _print(totals, config, as_json=as_json)
-    if not totals.usable and not totals.skipped_files:
+    if files and not totals.usable and not totals.skipped_files:
         raise GatewayError(f"no row of {totals.rows} could be used: see {config.data.dir / 'rejects'}")
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come: the batch under way is finished, then the totals are shown."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in _STOP}
+    try:
+        yield told.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def settings(config: Config, now_s: float) -> Settings:

@@ -33,7 +33,9 @@ def print_table(
     if not rows and empty:
         click.echo(empty)
         return
-    table = Table(title=title or None, title_justify="left", header_style="bold cyan")
+    table = Table(
+        title=title or None, title_justify="left", header_style="bold cyan", show_header=any(columns)
+    )
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")

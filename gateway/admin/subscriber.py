@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from location_store.history import subscriber_view
 
 from gateway.admin.audit import AuditLog
 from gateway.admin.audited import audited
@@ -23,6 +22,7 @@ from gateway.admin.output import json_line, print_table
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.redis import operator
+from location_store.history import subscriber_view
 from location_store.msisdn import BadMsisdn, normalise
 from location_store.places import Places
 
@@ -196,4 +196,4 @@ def _print(view: dict[str, Any], *, with_stays: bool) -> None:
     for key, columns in tables:
         rows = [[item[column] for column in columns] for item in view[key]]
         titles = [column.replace("_", " ") for column in columns]
-        print_table(key if with_stays else "", titles, rows, empty=f"no {key} in the window")
+        print_table(key if with_stays else "", titles, rows, empty=f"{key}: nothing in the window")
