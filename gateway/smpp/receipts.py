@@ -84,9 +84,10 @@ def parse(pdu: Sm | DataSm) -> Receipt | None:
 def same_message_id(ours: str, theirs: str) -> bool:
     """Whether two ids name one message.
 
-    SMSCs answer submit_sm in hex and write receipts in decimal, or pad with zeros, or change the case.
+    SMSCs answer submit_sm in hex and write receipts in decimal, or pad with zeros, or change the case. So
+    "10" and "16" are the same; among several candidates prefer the one that is equal as written.
     """
-    return not _forms(ours).isdisjoint(_forms(theirs))
+    return bool(ours and theirs) and not _forms(ours).isdisjoint(_forms(theirs))
 
 
 def _forms(message_id: str) -> set[str]:
