@@ -1,7 +1,8 @@
 """The phones the page offers: a few telling subscribers of the sample, and the carriers they text to.
 
 `phones.json`, as `cxmyd sample` writes it, is a list of objects with at least `msisdn`, or an object with
-such a list under `phones`. Read once by `server`.
+such a list under `phones`. The page also uses `carrier`, `number` (of the service), `id_last4`, `language`,
+`story` and `expected` (the cities that the answer should name). Read once by `server`.
 """
 
 import json

@@ -27,7 +27,7 @@ PHONES = [
         "id_last4": "123X",
         "story": "A commuter <i>of</i> Beijing",
     },
-    {"msisdn": "8613000000002", "carrier": "china-unicom", "id_last4": "4417", "story": "At a border"},
+    {"msisdn": "8613000000002", "carrier": "china-unicom", "id_last4": "4417", "expected": ["深圳市"]},
 ]
 PROMPT = "请在10分钟内回复登记证件号码的后四位。【中国移动】"
 LONG = (
@@ -73,7 +73,9 @@ def open_page(chromium: Browser, running: Running) -> Iterator[Callable[..., Pag
     errors: list[Error] = []
 
     def begin(width: int = 1440, height: int = 900, path: str = "", **options: Any) -> Page:
-        page = chromium.new_page(viewport={"width": width, "height": height}, **options)
+        page = chromium.new_page(
+            viewport={"width": width, "height": height}, reduced_motion="reduce", **options
+        )
         page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 # playwright marks what it is given
         page.goto(running.simulator.url + path)
@@ -177,6 +179,7 @@ def test_any_number_and_carrier(open_page: Callable[..., Page]) -> None:
     page.get_by_label("Phone number").fill("+86 139-1234-5678")
     page.get_by_label("Carrier").select_option(label="China Telecom 10001")
     page.get_by_label("Open conversation").click()
+    expect(page.locator("#card")).to_contain_text("not in the sample")
     expect(page.locator("#talk-carrier")).to_have_text("China Telecom · +86 139 1234 5678")
     expect(page.locator(".chip")).to_have_text(["CXMYD#1234", "Y", "CXMYD"])
 
@@ -191,6 +194,9 @@ def test_refusals_and_other_conversations_are_marked(
     expect(page.locator(".message.mo .meta")).to_contain_text("attempt 2")
     running.call(running.simulator.smsc.send, "8613000000002", "10010", "CXMYD#4417")
     expect(page.get_by_role("img", name="new message")).to_have_count(1)
+    page.locator(".person", has_text="130 0000 0002").click()
+    expect(page.locator("#card")).to_contain_text("visited深圳市")
+    expect(page.get_by_role("img", name="new message")).to_have_count(0)
 
 
 def test_page_reconnects(open_page: Callable[..., Page], running: Running) -> None:

@@ -50,6 +50,7 @@ async function show() {
     state.here = null;
   } else if (changed) {
     state.here = { number: view.number, service: view.service };
+    state.unread.delete(keyOf(view));
     drawHead();
     thread.clear();
     inspector.list.replaceChildren();
@@ -73,7 +74,7 @@ function conversations() {
   const known = new Map();
   for (const phone of state.phones) {
     const carrier = state.carriers.find(({ name }) => name === phone.carrier) ?? state.carriers[0];
-    const conversation = { number: phone.msisdn, service: carrier.number };
+    const conversation = { number: phone.msisdn, service: phone.number ?? carrier.number };
     known.set(keyOf(conversation), conversation);
   }
   for (const { number, service } of state.last.values()) known.set(`${number}/${service}`, { number, service });
@@ -120,9 +121,11 @@ function drawHead() {
     ["texts to", carrier ? `${service} ${carrier.title_zh}` : service],
     ["ID digits", phone?.id_last4 ?? "not in the sample"],
     ...(phone?.language ? [["language", phone.language]] : []),
+    ...(phone?.expected ? [["visited", phone.expected.join("、") || "nowhere"]] : []),
   ];
   $("card").replaceChildren(
-    el("dl", {}, ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+    el("dl", {}, ...facts.map(([name, value]) => 
+      el("div", {}, el("dt", {}, name), el("dd", { lang: isChinese(value) ? "zh-CN" : null }, value)))),
     el("p", { lang: isChinese(storyOf(phone)) ? "zh-CN" : null }, storyOf(phone) || "A number of your own choice."));
 }
 
