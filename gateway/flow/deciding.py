@@ -7,6 +7,7 @@ empty answer.
 
 import hmac
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from gateway.dialog.addresses import replyable
 from gateway.dialog.carrier import Carrier
 from gateway.dialog.conversation import Asked, Decision, step
 from gateway.dialog.grammar import Digits, Query, parse
-from gateway.dialog.replies import Kind, render
+from gateway.dialog.replies import Kind, Reply, render
 from gateway.flow.guessing import GuessAlarm
 from gateway.flow.messages import Mo
 from gateway.flow.ports import Turn
@@ -25,10 +26,12 @@ from location_store.record import all_stays, unpack
 from location_store.stays import StayRules, Visits, visited
 from location_store.subscribers import Subscriber
 from location_store.subscribers import unpack as unpack_subscriber
-from location_store.window import window
+from location_store.window import Window, window
 
 #: Asked of the subscriber, so that the next text means nothing without the stored state.
 _QUESTIONS = frozenset({Kind.ASK_DIGITS, Kind.ASK_CONSENT, Kind.EXPLAIN_INLINE, Kind.WRONG_DIGITS})
+
+ANSWERS_KEPT = 4096
 
 
 class Saying(NamedTuple):
@@ -43,7 +46,7 @@ class Saying(NamedTuple):
 
 
 class Decider:
-    """Stateless but for the alarm's counts: any process decides the same."""
+    """Stateless but for the alarm's counts and what is kept for speed: any process decides the same."""
 
     def __init__(self, places: Places, pseudonyms: Pseudonyms, own_numbers: Collection[str]) -> None:
         self._places = places
@@ -51,6 +54,9 @@ class Decider:
         self._own_numbers = own_numbers
         self._alarm = GuessAlarm()
         self._zones: dict[str, ZoneInfo] = {}
+        self._windows: dict[str, tuple[int, Window]] = {}
+        # Most people have been in one city: a day's answers are few, and worth keeping.
+        self._answer = lru_cache(ANSWERS_KEPT)(self._render)
 
     def decide(self, mo: Mo, turn: Turn, now_s: float) -> Saying:
         """Raises StoreError when a stored record cannot be read."""
@@ -95,7 +101,7 @@ class Decider:
         assert reply is not None
         if reply.kind is not Kind.ANSWER:
             return render(reply, carrier, decision.english)
-        period = window(now_s, days=carrier.window_days, through=carrier.through, tz=self._zone(carrier))
+        period = self._window(carrier, now_s)
         since = None if subscriber is None else subscriber.since_min
         named: list[int] = []
         if turn.history is not None and not (subscriber is not None and subscriber.forgotten):
@@ -108,14 +114,24 @@ class Decider:
                 self._zone(carrier),
             )
             named = [visit.place for visit in found.visits]
-        return render(
-            reply,
-            carrier,
-            decision.english,
-            window=period,
-            visits=[self._places.by_id(place) for place in named],
-            since_min=since,
-        )
+        return self._answer(carrier, decision.english, period, tuple(named), since)
+
+    def _window(self, carrier: Carrier, now_s: float) -> Window:
+        """The carrier's window, worked out once a minute."""
+        minute = int(now_s) // 60
+        known = self._windows.get(carrier.name)
+        if known is None or known[0] != minute:
+            zone = self._zone(carrier)
+            period = window(now_s, days=carrier.window_days, through=carrier.through, tz=zone)
+            known = self._windows[carrier.name] = (minute, period)
+        return known[1]
+
+    def _render(
+        self, carrier: Carrier, english: bool, period: Window, places: tuple[int, ...], since_min: int | None
+    ) -> str:
+        visits = [self._places.by_id(place) for place in places]
+        reply = Reply(Kind.ANSWER)
+        return render(reply, carrier, english, window=period, visits=visits, since_min=since_min)
 
     def _zone(self, carrier: Carrier) -> ZoneInfo:
         zone = self._zones.get(carrier.timezone)

@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.flow.deciding import Decider, Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
 from gateway.flow.ports import Answered, Busy, Clock, Outbox, Park, Recorder, Turn, Turns
 from gateway.sms.alphabets import Alphabet
-from gateway.sms.segments import segment
+from gateway.sms.segments import Part, segment
 from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
@@ -184,13 +185,21 @@ class Pipeline:
             return Result(Work.DONE, saying.reason)
 
     def _mt(self, mo: Mo, text: str) -> Mt:
-        self._reference = (self._reference + 1) & 0xFF
-        parts = segment(text, self._reference, self._alphabet_of(mo.route))
+        parts = _segmented(text, self._alphabet_of(mo.route))
+        if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
+            self._reference = (self._reference + 1) & 0xFF
+            parts = segment(text, self._reference, self._alphabet_of(mo.route))
         return Mt(source=mo.destination, destination=mo.source, parts=parts)
 
     def _end(self, mo: Mo, result: Result, started_s: float) -> None:
         elapsed_s = self._clock.monotonic() - started_s
         self._recorder.ended(mo.carrier.name, result.work.value, result.reason, elapsed_s)
+
+
+@lru_cache(4096)
+def _segmented(text: str, alphabet: Alphabet) -> tuple[Part, ...]:
+    """Prompts and short answers are the same for very many."""
+    return segment(text, 0, alphabet)
 
 
 class _Flight:
