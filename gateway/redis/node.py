@@ -165,7 +165,8 @@ class Node(asyncio.Protocol):
             self._drop(f"not the Redis protocol: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._drop(str(exc) if exc else "the server closed the connection")
+        if self._transport is not None:  # else we ended it ourselves, and said why
+            self._drop(str(exc) if exc else "the server closed the connection")
 
     # keeping it up
 

@@ -1,0 +1,155 @@
+"""The batching connection and the routing of calls, on real servers."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from gateway.redis.calls import Calls, addresses_of
+from gateway.redis.library import LIBRARY, function
+from gateway.redis.node import FunctionMissingError, RedirectError, error_of
+from location_store.errors import StoreError, StoreRefused, StoreUnavailable
+from tests.conftest import RedisServer
+
+OwnRedis = Callable[..., RedisServer]
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "cluster", "shown"),
+    [
+        ("redis://10.0.0.1:7000/3", False, ["10.0.0.1:7000"]),
+        ("redis://localhost", False, ["localhost:6379"]),
+        ("unix:///run/redis%20x.sock", False, ["/run/redis x.sock"]),
+        ("redis+cluster://a:1,b:2", True, ["a:1", "b:2"]),
+        ("redis+cluster://user:p%40w@a:1,b:2", True, ["a:1", "b:2"]),
+    ],
+)
+def test_every_form_of_url(url: str, cluster: bool, shown: list[str]) -> None:
+    is_cluster, addresses = addresses_of(url)
+    assert (is_cluster, [str(address) for address in addresses]) == (cluster, shown)
+
+
+def test_credentials_are_unquoted() -> None:
+    _, (address,) = addresses_of("redis://u%3A:p%40w@host:1/5")
+    assert (address.username, address.password, address.db) == ("u:", "p@w", 5)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("LOADING Redis is loading the dataset in memory", StoreUnavailable),
+        ("READONLY You can't write against a read only replica.", StoreUnavailable),
+        ("OOM command not allowed when used memory > 'maxmemory'.", StoreUnavailable),
+        ("NOREPLICAS Not enough good replicas to write.", StoreUnavailable),
+        ("ERR Error running script: -NOREPLICAS Not enough good replicas to write.", StoreUnavailable),
+        ("MISCONF Redis is configured to save RDB snapshots", StoreUnavailable),
+        ("CLUSTERDOWN Hash slot not served", StoreUnavailable),
+        ("NOAUTH Authentication required.", StoreRefused),
+        ("NOPERM this user has no permissions", StoreRefused),
+        ("MOVED 3999 127.0.0.1:6381", RedirectError),
+        ("ASK 3999 127.0.0.1:6381", RedirectError),
+        ("ERR Function not found", FunctionMissingError),
+        ("WRONGTYPE Operation against a key", StoreError),
+    ],
+)
+def test_error_replies_by_what_can_be_done_about_them(reply: str, kind: type[StoreError]) -> None:
+    assert type(error_of(Exception(reply))) is kind
+
+
+def test_calls_of_one_turn_leave_in_one_write_and_are_answered_in_order(redis_url: str) -> None:
+    async def main() -> None:
+        calls = Calls(redis_url, library=LIBRARY)
+        assert await calls.wait_up(5)
+        replies = await asyncio.gather(*(calls.call(b"k", "ECHO", str(n)) for n in range(1000)))
+        assert replies == [str(n).encode() for n in range(1000)]
+        await calls.close()
+
+    run(main)
+
+
+def test_a_cancelled_call_does_not_shift_the_answers_of_others(redis_url: str) -> None:
+    async def main() -> None:
+        calls = Calls(redis_url, library=LIBRARY)
+        assert await calls.wait_up(5)
+        first = asyncio.ensure_future(calls.call(b"k", "ECHO", "first"))
+        second = asyncio.ensure_future(calls.call(b"k", "ECHO", "second"))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == b"second"
+        await calls.close()
+
+    run(main)
+
+
+def test_a_library_that_was_flushed_is_loaded_again(redis_url: str) -> None:
+    async def main() -> None:
+        calls = Calls(redis_url, library=LIBRARY)
+        assert await calls.wait_up(5)
+        await calls.call(b"k", "FUNCTION", "FLUSH")
+        assert await calls.call(b"k", "FCALL", function("own"), 1, b"k", "me", 1000) == 1
+        await calls.close()
+
+    run(main)
+
+
+def test_a_killed_server_fails_fast_and_is_back_within_a_second_of_its_return(own_redis: OwnRedis) -> None:
+    server = own_redis()
+
+    async def main() -> None:
+        calls = Calls(server.url, library=LIBRARY, timeout_s=1.0)
+        assert await calls.wait_up(5)
+        server.stop()
+        await asyncio.sleep(0.1)
+        with pytest.raises(StoreUnavailable):
+            await calls.call(b"k", "GET", "k")
+        await asyncio.sleep(1.0)
+        server.start()
+        assert await calls.wait_up(1.0)
+        await calls.close()
+
+    run(main)
+
+
+def test_a_stalled_server_costs_its_timeout_and_nothing_else_waits(own_redis: OwnRedis) -> None:
+    """The loop goes on meanwhile, and a late answer is never taken for another call's."""
+    server = own_redis()
+
+    async def main() -> None:
+        calls = Calls(server.url, library=LIBRARY, timeout_s=0.3)
+        assert await calls.wait_up(5)
+        server.pause()
+        started_s = time.monotonic()
+        pending = asyncio.ensure_future(calls.call(b"k", "ECHO", "late"))
+        lag_s = 0.0
+        while not pending.done():
+            before_s = time.monotonic()
+            await asyncio.sleep(0.01)
+            lag_s = max(lag_s, time.monotonic() - before_s - 0.01)
+        with pytest.raises(StoreUnavailable):
+            await pending
+        assert 0.2 < time.monotonic() - started_s < 2.0
+        server.resume()
+        assert await calls.wait_up(2.0)
+        assert await calls.call(b"k", "ECHO", "fresh") == b"fresh"
+        await calls.close()
+
+    run(main)
+
+
+def test_a_wrong_password_is_told(own_redis: OwnRedis) -> None:
+    server = own_redis("--requirepass", "right")
+
+    async def main() -> None:
+        calls = Calls(f"redis://:wrong@127.0.0.1:{server.port}/0", library=LIBRARY)
+        assert not await calls.wait_up(0.3)
+        with pytest.raises(StoreUnavailable, match="WRONGPASS"):
+            await calls.call(b"k", "GET", "k")
+        await calls.close()
+
+    run(main)
