@@ -126,19 +126,23 @@ class Session(Machine):
         return number
 
     def respond(self, sequence_number: int, response: p.Pdu) -> bool:
-        """Answer an Incoming; False when the session closed meanwhile and the peer will never know."""
+        """Answer an Incoming; False when the session closed meanwhile and the peer will never know.
+
+        `response` is of the request's kind (`response_to` makes one) or a generic_nack. Raises `SessionError`
+        when nothing is owed to this number, and `Unencodable`.
+        """
         if self.state is State.CLOSED:
             return False
         owed = self._owed.get(sequence_number, 0)
         if not owed:
             raise SessionError(f"no response is owed to #{sequence_number}")
+        response.sequence_number = sequence_number
+        self._send(response)  # first: what cannot be encoded is still owed
         if owed == 1:
             del self._owed[sequence_number]
         else:
             self._owed[sequence_number] = owed - 1
         self._owing -= 1
-        response.sequence_number = sequence_number
-        self._send(response)
         return True
 
     def unbind(self, now_s: float) -> list[e.Event]:

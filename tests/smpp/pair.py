@@ -2,9 +2,10 @@
 
 from gateway.smpp import pdu as p
 from gateway.smpp.codec import decode
-from gateway.smpp.events import Event
+from gateway.smpp.constants import CommandStatus
+from gateway.smpp.events import Event, Incoming
 from gateway.smpp.framing import Framer
-from gateway.smpp.session import Role, Session, SessionConfig
+from gateway.smpp.session import Role, Session, SessionConfig, response_to
 
 PHONE = p.Address(1, 1, "8613800000000")
 SHORT_CODE = p.Address(0, 1, "10086")
@@ -51,3 +52,9 @@ class Pair:
 def sent(session: Session) -> list[p.Pdu]:
     """What a session would write now, decoded."""
     return [decode(frame) for frame in Framer().frames(session.data_to_send())]
+
+
+def rok(session: Session, event: Event) -> bool:
+    """Answer an Incoming with ESME_ROK."""
+    assert isinstance(event, Incoming)
+    return session.respond(event.pdu.sequence_number, response_to(event.pdu, CommandStatus.ESME_ROK))
