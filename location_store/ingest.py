@@ -32,7 +32,7 @@ from location_store.merge import LATENESS_MIN, merge
 from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE, BadTimes, Cells, Checked, Countries, TimeFormat, check
-from location_store.sources import size_of
+from location_store.sources import BLOCK_BYTES, size_of
 from location_store.stays import NEW_RECORD_GAP_MIN, Neighbours
 from location_store.store import MAX_ATTEMPTS, Store, Update
 
@@ -156,9 +156,17 @@ class Ingester:
 
 
 def ingest(
-    paths: Sequence[str | Path], ingester: Ingester, *, data_dir: Path, progress: Progress | None = None
+    paths: Sequence[str | Path],
+    ingester: Ingester,
+    *,
+    data_dir: Path,
+    progress: Progress | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Totals:
     """Ingest files ("-": standard input) one after another; bad rows go to `rejects/` in `data_dir`.
+
+    `block_bytes`: what is merged and checkpointed together; another value takes no checkpoint of an earlier
+    run.
 
     Raises BadInput for a file that cannot be read or has no usable header; StoreUnavailable when the store
     goes away: what was written stays, and the same call goes on from there.
@@ -166,7 +174,7 @@ def ingest(
     run = _Run(ingester, data_dir, paths, progress)
     totals = Totals()
     for path in paths:
-        totals.add(run.file(path))
+        totals.add(run.file(path, block_bytes))
     return totals
 
 
@@ -200,13 +208,13 @@ class _Run:
         self._bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
         self._bytes_before = 0
 
-    def file(self, path: str | Path) -> Totals:
+    def file(self, path: str | Path, block_bytes: int) -> Totals:
         """One file from the first block on that has no checkpoint."""
         done = _Checkpoint(Totals())
         rejects: Rejects | None = None
         source = self._reject_name(path)
         try:
-            for block in blocks(path, [SHAPE]):
+            for block in blocks(path, [SHAPE], block_bytes=block_bytes):
                 name = self._name(block)
                 saved = self._ingester.store.checkpoint(name)
                 if saved is not None:

@@ -124,7 +124,7 @@ def _times(column: pl.Series, known: TimeFormat | None) -> _Times:
     elif kind.is_integer():
         time_s, known = column.cast(pl.Int64, strict=False), "epoch"
     else:
-        raise BadInput(
+        raise BadTimes(
             f"the column time is {kind}: it must be int64 epoch seconds or a timestamp with a zone"
         )
     return _Times(time_s.fill_null(0).to_numpy(), [_Fault("time", time_s.is_null().to_numpy())], known)
