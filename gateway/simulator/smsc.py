@@ -303,15 +303,14 @@ class Smsc:
             if self._clock.now_s() >= delivery.expires_s:
                 self._give_up(delivery, "expired", None)
             elif not delivery.done:
+                times = 2 if message is not None and self.faults.take("duplicate_deliver") else 1
                 if message is not None:
-                    message.attempts += 1
-                session.deliver(delivery)
-                if message is not None and self.faults.take("duplicate_deliver"):
-                    message.attempts += 1
-                    session.deliver(delivery)
-                if message is not None and message.attempts > message.parts:
+                    message.attempts += times
                     self._emit("mo_attempted", message)
-        self._waiting.pop(service, None)
+                for _ in range(times):
+                    session.deliver(delivery)
+        if self._waiting.get(service) is waiting:  # an observer may have begun another
+            self._waiting.pop(service, None)
 
     def _receiver(self, service: str) -> Session | None:
         """The receiver for a service with the most room; None while there is none."""

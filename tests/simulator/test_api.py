@@ -157,6 +157,6 @@ def test_events(browser: Browser) -> None:
             if line.startswith("event: "):
                 heard[line[7:].strip()] = json.loads(stream.readline().decode().removeprefix("data: "))
     connection.close()
-    assert list(heard) == ["link_up", "mo_sent", "mo_acknowledged"]
+    assert list(heard) == ["link_up", "mo_sent", "mo_attempted", "mo_acknowledged"]
     assert heard["mo_sent"]["text"] == "a\n\ndata: b"
     assert heard["mo_acknowledged"]["state"] == "acknowledged"

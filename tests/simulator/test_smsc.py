@@ -5,6 +5,7 @@ from smpplib import consts
 
 from gateway.simulator import pdus
 from gateway.simulator.session import Timers
+from gateway.simulator.smsc import Event
 from tests.simulator.simulated import World
 
 TEMPORARY = consts.SMPP_ESME_RX_T_APPN
@@ -21,7 +22,7 @@ def test_text_is_delivered_and_acknowledged() -> None:
     assert (pdu.source_addr_ton, pdu.source_addr_npi, pdu.data_coding) == (1, 1, 0)
     assert message.state == "acknowledged"
     assert message.acknowledged_ms == pytest.approx(20, abs=0.2)
-    assert world.kinds() == ["link_up", "mo_sent", "mo_acknowledged"]
+    assert world.kinds() == ["link_up", "mo_sent", "mo_attempted", "mo_acknowledged"]
 
 
 def test_text_waits_for_a_bind() -> None:
@@ -323,3 +324,23 @@ def test_impossible_texts_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"must be an address|has no character|parts"):
             world.smsc.send(number, service, text, data_coding=data_coding)
+
+
+def test_next_text_from_within_an_event() -> None:
+    """Who sends the next text as soon as an answer is there loses none, with a window of one."""
+    world = World(window=1)
+    esme = world.esme().bind()
+    sent = [world.smsc.send("8613800000000", "10086", "0")]
+
+    def observe(event: Event) -> None:
+        if event.kind == "mo_attempted" and len(sent) < 5:
+            sent.append(world.smsc.send("8613800000000", "10086", str(len(sent))))
+
+    world.smsc._observe = observe
+    for _ in range(12):
+        esme.answer_deliveries()
+        world.smsc.send("8613800000001", "10086", "more")
+    while esme.answer_deliveries():
+        pass
+    assert [message.state for message in sent] == ["acknowledged"] * 5
+    assert world.smsc.pending() == 0

@@ -116,12 +116,13 @@ function drawHead() {
   $("talk-carrier").textContent = carrier ? `${carrier.title} · ${phoneNumber(number)}` : phoneNumber(number);
   $("chips").replaceChildren(...quickTexts(carrier, phone).map((text) =>
     el("button", { type: "button", class: "chip", onclick: () => send(text) }, text)));
+  const visited = (phone?.language === "en" && phone.expected_en) || phone?.expected;
   const facts = [
     ["number", phoneNumber(number)],
     ["texts to", carrier ? `${service} ${carrier.title_zh}` : service],
     ["ID digits", phone?.id_last4 ?? "not in the sample"],
     ...(phone?.language ? [["language", phone.language]] : []),
-    ...(phone?.expected ? [["visited", phone.expected.join("、") || "nowhere"]] : []),
+    ...(visited ? [["visited", visited.join(", ") || "nowhere"]] : []),
   ];
   $("card").replaceChildren(
     el("dl", {}, ...facts.map(([name, value]) => 
