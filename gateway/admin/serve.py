@@ -1,6 +1,7 @@
 """`cxmyd serve`: the gateway."""
 
 import click
+import structlog
 
 from gateway import logs
 from gateway.admin.context import open_config
@@ -28,4 +29,6 @@ def serve(ctx: click.Context, *, workers: int, log_level: str) -> None:
     """Connect to the SMSCs and answer. Logs JSON to stderr; SIGTERM drains and ends."""
     config = open_config(ctx)
     logs.setup(log_level)
+    for warning in config.warnings:
+        structlog.get_logger("cxmyd").warning("config.warning", text=str(warning))
     run_gateway(config, workers)

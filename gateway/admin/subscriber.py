@@ -184,6 +184,13 @@ def _with_lock(view: dict[str, Any], until_s: float | None) -> dict[str, Any]:
     return placed
 
 
+def _short(column: str, value: Any) -> Any:
+    """A time to the minute, as the carrier's clock shows it; a figure to two places."""
+    if column in ("first", "last"):
+        return value[:16].replace("T", " ")
+    return round(value, 2) if isinstance(value, float) else value
+
+
 def _print(view: dict[str, Any], *, with_stays: bool) -> None:
     facts = [
         "known" if view["known"] else "not known",
@@ -194,6 +201,6 @@ def _print(view: dict[str, Any], *, with_stays: bool) -> None:
     click.echo(f"{click.style('+' + view['msisdn'], bold=True)}  {', '.join(facts)}")
     tables = [("visited", _VISITS), *([("stays", _STAYS)] if with_stays else [])]
     for key, columns in tables:
-        rows = [[item[column] for column in columns] for item in view[key]]
+        rows = [[_short(column, item[column]) for column in columns] for item in view[key]]
         titles = [column.replace("_", " ") for column in columns]
         print_table(key if with_stays else "", titles, rows, empty=f"{key}: nothing in the window")

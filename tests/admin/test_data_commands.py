@@ -225,7 +225,7 @@ def test_ingest_of_a_stream(ready: Desk, redis_server: Any) -> None:
     fields = dict(zip(HEADER.strip().split(","), (at(2, 1), "13800000000", 460, 0, 1, 1), strict=True))
     with redis_server.client() as client:
         client.xadd("sightings", fields)
-    assert totals(ready, "--stream", "sightings", "--idle", "0.1")["written"] == 1
+    assert totals(ready, "--stream", "sightings", "--idle", "0.6")["written"] == 1
 
 
 def test_sample_is_written_in_the_formats_of_the_imports(ready: Desk) -> None:

@@ -29,18 +29,18 @@ def linked(make_desk: Callable[[str], Desk], redis_url: str) -> Desk:
     return made
 
 
-def park(client: Any, kind: bytes, **more: str) -> None:
+def park(client: Any, kind: bytes, entry: str, **more: str) -> None:
     """Put a message on the route as the gateway does; its sealed content matters to nobody here."""
     now_ms = int(time.time() * 1000)
     fields = {"s": "0123", "t": now_ms, "x": now_ms + 60_000, "c": b"sealed", "h": "0", **more}
-    client.xadd(park_key(kind, "mobile-1", 1), fields)
+    client.xadd(park_key(kind, "mobile-1", 1), fields, id=entry)
 
 
 def test_parked_list_retry_and_drop(linked: Desk, redis_server: Any) -> None:
     """Waiting and dead ones are listed; a dead one is put back, a waiting one dropped; both on record."""
     with redis_server.client() as client:
-        park(client, b"q")
-        park(client, b"x", r="refused", d="1771056000000")
+        park(client, b"q", "1-1")
+        park(client, b"x", "2-1", r="refused", d="1771056000000")
     waiting, dead = linked.objects("parked", "list")
     assert (waiting["state"], dead["state"], dead["reason"]) == ("waiting", "dead", "refused")
     assert linked.objects("parked", "list", "--dead") == [dead]
@@ -58,9 +58,9 @@ def test_parked_list_retry_and_drop(linked: Desk, redis_server: Any) -> None:
 def test_parked_all_means_the_dead(linked: Desk, redis_server: Any) -> None:
     """`drop --all` leaves what is waiting."""
     with redis_server.client() as client:
-        park(client, b"q")
-        for _ in range(3):
-            park(client, b"x", r="refused", d="1771056000000")
+        park(client, b"q", "1-1")
+        for entry in ("2-1", "3-1", "4-1"):
+            park(client, b"x", entry, r="refused", d="1771056000000")
     assert linked.good("parked", "drop", "--all", "--reason", "old") == "dropped: 3\n"
     assert [entry["state"] for entry in linked.objects("parked", "list")] == ["waiting"]
 
