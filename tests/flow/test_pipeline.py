@@ -96,7 +96,7 @@ def test_without_a_link_it_is_parked_and_answered_later(run: Callable[..., None]
 
 
 def test_a_slow_answer_is_parked_and_not_sent_twice(run: Callable[..., None]) -> None:
-    """The SMSC has its ESME_ROK after `after_s`; the first attempt goes on, and nobody else begins a second."""
+    """ESME_ROK after `after_s`; the first attempt goes on, and nobody else begins a second."""
 
     async def scenario(p: Process) -> None:
         p.worker.start()
