@@ -304,11 +304,11 @@ class Smsc:
                 self._give_up(delivery, "expired", None)
             elif not delivery.done:
                 times = 2 if message is not None and self.faults.take("duplicate_deliver") else 1
+                for _ in range(times):
+                    session.deliver(delivery)
                 if message is not None:
                     message.attempts += times
                     self._emit("mo_attempted", message)
-                for _ in range(times):
-                    session.deliver(delivery)
         if self._waiting.get(service) is waiting:  # an observer may have begun another
             self._waiting.pop(service, None)
 
