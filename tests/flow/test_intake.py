@@ -107,7 +107,7 @@ def test_a_redelivery_has_the_same_digest_and_nothing_else_has(intake: Intake) -
 
 
 def test_the_smscs_own_id_decides_where_it_sends_one(intake: Intake) -> None:
-    """The same text twice with two ids is two messages; the same id is a redelivery, whatever else changed."""
+    """One text with two ids is two messages; the same id is a redelivery, whatever else changed."""
     one, again, two = (((Tlv.RECEIPTED_MESSAGE_ID, n),) for n in (b"1\0", b"1\0", b"2\0"))
     digest = whole(intake, deliver(tlvs=one)).digest
     assert whole(intake, deliver(tlvs=again, data_coding=1)).digest == digest
