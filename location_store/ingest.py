@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -33,7 +33,7 @@ from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE, BadTimes, Cells, Checked, Countries, TimeFormat, check
 from location_store.sources import BLOCK_BYTES, size_of
-from location_store.stays import NEW_RECORD_GAP_MIN, Neighbours
+from location_store.stays import NEW_RECORD_GAP_MIN
 from location_store.store import MAX_ATTEMPTS, Store, Update
 
 Progress = Callable[[int, int | None], None]
@@ -45,7 +45,9 @@ _CACHED_PSEUDONYMS = 1 << 19
 class Geography(Countries, Protocol):
     """What is asked of the table of places (`places.Places`)."""
 
-    neighbours: Neighbours
+    def neighbours(self, a: int, b: int) -> bool:
+        """Whether two places share a border."""
+        ...
 
 
 @dataclass(slots=True)
@@ -186,13 +188,14 @@ class _Checkpoint:
     time_format: TimeFormat | None = None
 
     def dump(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        totals = {each.name: getattr(self.totals, each.name) for each in fields(Totals)}
+        return json.dumps({"totals": totals, "time_format": self.time_format}).encode()
 
     @classmethod
     def parse(cls, value: bytes) -> _Checkpoint:
-        fields = json.loads(value)
-        fields["totals"]["rejected"] = Counter(fields["totals"]["rejected"])
-        return cls(Totals(**fields["totals"]), fields["time_format"])
+        done = json.loads(value)
+        done["totals"]["rejected"] = Counter(done["totals"]["rejected"])
+        return cls(Totals(**done["totals"]), done["time_format"])
 
 
 class _Run:
