@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 import uvloop
+from twisted.logger import STDLibLogObserver, globalLogBeginner
 
 from gateway import engine, workers
 from gateway.config import Config
@@ -48,6 +49,9 @@ def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     reactor = _install_reactor(loop)
+    # Twisted's own failures as JSON events too, by way of the standard library's logging.
+    observer: Any = STDLibLogObserver()
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     failures: list[BaseException] = []
 
     async def main() -> None:

@@ -83,7 +83,7 @@ def _each(
     """Do it to each entry, every one recorded before; how many there were."""
     if bool(ids) == everything:
         raise click.UsageError("name the ids that `cxmyd parked list` shows, or give --all")
-    record = audited(ctx, command, reason, lambda _config, _log: ids or ["all that are dead"])
+    record = audited(ctx, command, reason or "none given", lambda _config, _log: ids or ["all that are dead"])
     with running_redis(record.config) as config, open_store(config) as store:
         chosen = ids or tuple(e.id for e in operator.parked(store.nodes, config.routes) if e.dead)
         for entry in chosen:

@@ -122,7 +122,7 @@ class Node(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(args))  # type: ignore[arg-type] - the stub lacks an ellipsis
+        self._out.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # the stub lacks an ellipsis
         self._waiting.append((future, self._loop.time() + self._timeout_s))
         if self._watch is None:
             self._watch = self._loop.call_later(self._timeout_s, self._check)

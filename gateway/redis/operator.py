@@ -4,6 +4,7 @@ over the store's nodes.
 Nothing here shows a number: an entry is known by its route, shard and id, its subscriber by his pseudonym.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,13 @@ from location_store.nodes import Command, Nodes
 from location_store.pseudonyms import Pseudonym
 
 _PAGE = 500
+_ENTRY = re.compile(r"(?P<route>.+)/(?P<shard>[0-9]{1,3})/(?P<kind>[qx])/(?P<id>[0-9]+-[0-9]+)")
 
 
 class Parked(NamedTuple):
     """One parked or dead message. Times are unix seconds; `reason` and `died_s` of the dead only."""
 
-    id: str  # "<route>/<shard>/<stream id>": what `parked retry` and `parked drop` take
+    id: str  # "<route>/<shard>/<q waiting, x dead>/<stream id>": what `parked retry` and `parked drop` take
     route: str
     subscriber: str  # hexadecimal pseudonym
     received_s: float
@@ -77,9 +79,9 @@ def retry(nodes: Nodes, entry: str, now_s: float, ttl_s: float) -> None:
     """Put a dead letter back to be worked off, with a new time to live. Raises BadInput when there is none
     of that id.
     """
-    route, shard, stream_id = _parts(entry)
+    route, shard, kind, stream_id = _parts(entry)
     dead, waiting = park_key(b"x", route, shard), park_key(b"q", route, shard)
-    found = nodes.call(dead, "XRANGE", dead, stream_id, stream_id)
+    found = nodes.call(dead, "XRANGE", dead, stream_id, stream_id) if kind == b"x" else []
     if not found:
         raise BadInput(f"no dead letter {entry!r}: `cxmyd parked list` shows their ids")
     fields = found[0][1]
@@ -94,12 +96,9 @@ def retry(nodes: Nodes, entry: str, now_s: float, ttl_s: float) -> None:
 
 def drop(nodes: Nodes, entry: str) -> None:
     """Remove an entry, dead or waiting, for good. Raises BadInput when there is none of that id."""
-    route, shard, stream_id = _parts(entry)
-    removed = 0
-    for kind in (b"x", b"q"):
-        key = park_key(kind, route, shard)
-        removed += nodes.call(key, "XDEL", key, stream_id)
-    if not removed:
+    route, shard, kind, stream_id = _parts(entry)
+    key = park_key(kind, route, shard)
+    if not nodes.call(key, "XDEL", key, stream_id):
         raise BadInput(f"nothing parked under {entry!r}: `cxmyd parked list` shows the ids")
 
 
@@ -113,7 +112,7 @@ def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]
         for stream_id, fields in found:
             died = fields.get(b"d")
             yield Parked(
-                f"{route}/{shard}/{stream_id.decode()}",
+                f"{route}/{shard}/{'x' if dead else 'q'}/{stream_id.decode()}",
                 route,
                 fields[b"s"].decode(),
                 int(fields[b"t"]) / 1000,
@@ -128,8 +127,8 @@ def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]
         start = "(" + found[-1][0].decode()
 
 
-def _parts(entry: str) -> tuple[str, int, str]:
-    route, shard, stream_id = [*entry.rsplit("/", 2), "", ""][:3]
-    if not shard.isdigit() or int(shard) >= PARK_SHARDS or not stream_id.replace("-", "").isdigit():
+def _parts(entry: str) -> tuple[str, int, bytes, str]:
+    match = _ENTRY.fullmatch(entry)
+    if match is None or int(match["shard"]) >= PARK_SHARDS:
         raise BadInput(f"{entry!r} is no id of a parked message: `cxmyd parked list` shows them")
-    return route, int(shard), stream_id
+    return match["route"], int(match["shard"]), match["kind"].encode(), match["id"]
