@@ -27,7 +27,7 @@ PIPELINE_COMMANDS = 512
 """Commands on their way to one node at a time: bounds the memory of both ends."""
 
 _DEFAULT_PORT = 6379
-_TEMPORARY = (
+_TEMPORARY = {
     "LOADING",
     "READONLY",
     "OOM",
@@ -37,14 +37,14 @@ _TEMPORARY = (
     "MASTERDOWN",
     "TRYAGAIN",
     "BUSY",
-)
+}
 _TEMPORARY_ERRORS = (  # redis-py strips the word from the text of these
     redis_errors.ReadOnlyError,
     redis_errors.OutOfMemoryError,
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
 )
-_CREDENTIALS = ("NOAUTH", "WRONGPASS", "NOPERM")
+_CREDENTIALS = {"NOAUTH", "WRONGPASS", "NOPERM"}
 _REDIRECTIONS = (redis_errors.AskError, redis_errors.TryAgainError)  # AskError is MovedError's base
 
 Client = Any  # redis-py leaves half of the methods used here without types
@@ -158,9 +158,10 @@ class Nodes:
 
     def _refusal(self, error: redis_errors.ResponseError) -> StoreRefused | StoreUnavailable:
         text = _one_line(error)
-        if isinstance(error, _TEMPORARY_ERRORS) or text.startswith(_TEMPORARY):
+        code = text.partition(" ")[0]
+        if isinstance(error, _TEMPORARY_ERRORS) or code in _TEMPORARY:
             return StoreUnavailable(f"{self.name} cannot take this now: {text}")
-        if isinstance(error, redis_errors.NoPermissionError) or text.startswith(_CREDENTIALS):
+        if isinstance(error, redis_errors.NoPermissionError) or code in _CREDENTIALS:
             return StoreRefused(f"{self.name} refuses the credentials ({text}): mend the user and password")
         if isinstance(error, redis_errors.AskError):
             return StoreRefused(

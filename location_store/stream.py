@@ -22,7 +22,7 @@ GROUP = "cxmyd"
 ENTRIES_A_CALL = 10_000
 BLOCK_MS = 500
 
-Entry = tuple[bytes, dict[bytes, bytes] | None]
+Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 def ingest_stream(
@@ -67,7 +67,7 @@ class _Stream:
         self._consumer = consumer
         self._rows = 0
         self._time_format: TimeFormat | None = None
-        self.reads_pending = True
+        self._reads_pending = True
         try:
             self._nodes.call(self._key, "XGROUP", "CREATE", self._key, GROUP, "0", "MKSTREAM")
         except StoreRefused as error:
@@ -76,20 +76,28 @@ class _Stream:
 
     def read(self) -> list[Entry]:
         """The next entries; none after `BLOCK_MS` without any."""
-        start = "0" if self.reads_pending else ">"
+        if self._reads_pending:
+            entries = self._read_from("0")
+            if entries:
+                return entries
+            self._reads_pending = False
+        return self._read_from(">")
+
+    def _read_from(self, start: str) -> list[Entry]:
         reply: Any = self._nodes.call(
             self._key, "XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", ENTRIES_A_CALL, "BLOCK",
             BLOCK_MS, "STREAMS", self._key, start,
         )  # fmt: skip
         entries: list[Entry] = reply[0][1] if reply else []
-        self.reads_pending = self.reads_pending and bool(entries)
         return entries
 
     def ingest(self, entries: list[Entry], rejects: Rejects) -> Totals:
         """Write the sightings of the entries, then acknowledge all of them."""
         first = self._rows + 1
         self._rows += len(entries)
-        present = [(line, fields) for line, (_, fields) in enumerate(entries, first) if fields is not None]
+        present = [
+            (line, fields) for line, (_, fields) in enumerate(entries, first) if fields
+        ]  # none: deleted since
         frame = pl.DataFrame(
             {
                 "line": pl.Series([line for line, _ in present], dtype=pl.Int64),
@@ -115,9 +123,8 @@ def _column(name: str, rows: list[dict[bytes, bytes]]) -> pl.Series:
     )
 
 
-def _row(entry: bytes, fields: dict[bytes, bytes] | None) -> str:
+def _row(entry: bytes, fields: dict[bytes, bytes]) -> str:
     pairs = (
-        (key.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
-        for key, value in (fields or {}).items()
+        (key.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for key, value in fields.items()
     )
     return " ".join([entry.decode(), *(f"{key}={value}" for key, value in pairs)])
