@@ -65,9 +65,11 @@ def test_parked_all_means_the_dead(linked: Desk, redis_server: Any) -> None:
     assert [entry["state"] for entry in linked.objects("parked", "list")] == ["waiting"]
 
 
-def test_parked_work_without_a_reason_is_recorded_as_such(linked: Desk) -> None:
+def test_parked_work_without_a_reason_is_recorded_as_such(linked: Desk, redis_server: Any) -> None:
     """Nobody's data is shown by it, so a reason is asked for but not insisted on."""
-    assert linked.good("parked", "drop", "--all") == "dropped: 0\n"
+    with redis_server.client() as client:
+        park(client, b"x", "2-1", r="refused", d="1771056000000")
+    assert linked.good("parked", "drop", "--all") == "dropped: 1\n"
     assert linked.objects("audit", "tail")[-1]["reason"] == "none given"
 
 
