@@ -87,6 +87,11 @@ class Settings(NamedTuple):
     lateness_min: int = LATENESS_MIN
     default_country: str = "CN"
 
+    def after(self, elapsed_s: float) -> Settings:
+        """The same some time later; the window moves by whole days, at most one behind midnight."""
+        days = int(elapsed_s // 86_400)
+        return self._replace(now_s=self.now_s + elapsed_s, keep_from_min=self.keep_from_min + 1440 * days)
+
 
 class Ingester:
     """Checks rows and writes them into the histories, whatever they come from."""
@@ -99,8 +104,7 @@ class Ingester:
         """Of the digests that name checkpoints."""
         self._cells = cells
         self._places = places
-        self._settings = settings
-        self._cutoff_min = settings.keep_from_min - NEW_RECORD_GAP_MIN
+        self.settings = settings
         self._pseudonym = lru_cache(_CACHED_PSEUDONYMS)(pseudonyms.of)
 
     def check(self, rows: pl.DataFrame, time_format: TimeFormat | None) -> Checked:
@@ -109,18 +113,18 @@ class Ingester:
             rows,
             self._cells,
             self._places,
-            now_s=self._settings.now_s,
-            default_country=self._settings.default_country,
+            now_s=self.settings.now_s,
+            default_country=self.settings.default_country,
             time_format=time_format,
         )
 
     def write(self, good: pl.DataFrame) -> Totals:
         """Merge checked sightings into the histories of their subscribers."""
         minute = good["time_s"].to_numpy() // 60
-        old = minute < self._settings.keep_from_min
+        old = minute < self.settings.keep_from_min
         # Rows shortly before the window are merged all the same, by themselves since they are counted as old:
         # readers clip a stay that crosses the window's edge, and for that its beginning must be known.
-        edge = old & (minute >= self._cutoff_min)
+        edge = old & (minute >= self.settings.keep_from_min - NEW_RECORD_GAP_MIN)
         if edge.any():
             self._merge(good.filter(edge))
         late = self._merge(good.filter(~old))
@@ -140,8 +144,8 @@ class Ingester:
                 owner,
                 minute,
                 place,
-                lateness_min=self._settings.lateness_min,
-                cutoff_min=self._cutoff_min,
+                lateness_min=self.settings.lateness_min,
+                cutoff_min=self.settings.keep_from_min - NEW_RECORD_GAP_MIN,
                 neighbours=self._places.neighbours,
             )
             late = merged.late if late is None else late

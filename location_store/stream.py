@@ -7,6 +7,7 @@ rejects is their number in this run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,17 @@ def ingest_stream(
     stop: Callable[[], bool] = lambda: False,
     idle_s: float | None = None,
     progress: Callable[[Totals], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Totals:
     """Read the stream `name` until `stop()` is true, or nothing has come for `idle_s` seconds (None: for
     ever).
 
-    What this `consumer` of the group had read and not acknowledged comes first. `progress` gets the totals
-    after each batch. Raises StoreUnavailable, StoreRefused.
+    What this `consumer` of the group had read and not acknowledged comes first. The ingester's clock goes
+    on by `clock` (seconds). `progress` gets the totals after each batch. Raises StoreUnavailable,
+    StoreRefused.
     """
     stream = _Stream(name, ingester, consumer)
+    settings, began_s = ingester.settings, clock()
     totals = Totals()
     idle_ms = 0
     with Rejects(data_dir, f"stream-{Path(name).name}") as rejects:
@@ -49,6 +53,7 @@ def ingest_stream(
             entries = stream.read()
             if entries:
                 idle_ms = 0
+                ingester.settings = settings.after(clock() - began_s)
                 totals.add(stream.ingest(entries, rejects))
                 if progress is not None:
                     progress(totals)
@@ -95,9 +100,8 @@ class _Stream:
         """Write the sightings of the entries, then acknowledge all of them."""
         first = self._rows + 1
         self._rows += len(entries)
-        present = [
-            (line, fields) for line, (_, fields) in enumerate(entries, first) if fields
-        ]  # none: deleted since
+        # an entry without fields was deleted since
+        present = [(line, fields) for line, (_, fields) in enumerate(entries, first) if fields]
         frame = pl.DataFrame(
             {
                 "line": pl.Series([line for line, _ in present], dtype=pl.Int64),

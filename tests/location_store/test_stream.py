@@ -91,6 +91,16 @@ def test_it_ends_when_told(world: World) -> None:
     assert (totals.rows, seen) == (10, [10])
 
 
+def test_the_clock_goes_on(world: World) -> None:
+    """What lies in the future as the run begins is welcome when its time has come, days later."""
+    add(world, time=int(NOW_S) + 90_000)
+    ticks = iter([0.0, 90_000.0])
+    ingester = world.ingester()
+    totals = ingest_stream("feed", ingester, data_dir=world.folder, idle_s=0, clock=lambda: next(ticks))
+    assert totals == Totals(rows=1, written=1)
+    assert ingester.settings.keep_from_min == world.settings.keep_from_min + 1440
+
+
 def test_a_key_that_is_no_stream_is_refused(world: World) -> None:
     """Named by the server."""
     world.store.nodes.call(b"feed", "SET", b"feed", "x")
