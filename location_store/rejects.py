@@ -83,7 +83,9 @@ class Rejects:
 
 def printable(row: str) -> str:
     """`row` as one line that neither a terminal nor a spreadsheet acts upon, cut at `MAX_ROW_CHARS`."""
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in row[:MAX_ROW_CHARS])
+    text = row[:MAX_ROW_CHARS]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
     return f"'{text}" if text.startswith(_FORMULA_START) else text
 
 

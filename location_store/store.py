@@ -15,7 +15,8 @@ connections.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -193,16 +194,17 @@ class Store:
     ) -> list[int]:
         commands: list[Command] = []
         batches: list[list[int]] = []
-        for batch in _by_partition(updates):
-            numbers = _by_key(key_of, [updates[n].pseudonym for n in batch])
-            keys = list(numbers)
+        for call in _calls(_by_key(key_of, [update.pseudonym for update in updates]), updates):
             args: list[bytes | int] = []
-            for at, key in enumerate(keys, 1):
-                for update in (updates[batch[n]] for n in numbers[key]):
-                    expected = (update.read or b"")[:compare_bytes]
-                    args += [at, update.pseudonym.field, expected, update.value or b""]
+            batch: list[int] = []
+            for at, (_, numbers) in enumerate(call, 1):
+                for number in numbers:
+                    pseudonym, read, value = updates[number]
+                    args += (at, pseudonym.field, (read or b"")[:compare_bytes], value or b"")
+                batch += numbers
+            keys = [key for key, _ in call]
             commands.append(Command(keys[0], ("FCALL", "cxmyd_put", len(keys), *keys, ttl_s, *args)))
-            batches.append([batch[n] for key in keys for n in numbers[key]])
+            batches.append(batch)
         replies = self.nodes.run(commands)
         return sorted(batch[n] for batch, refused in zip(batches, replies, strict=True) for n in refused)
 
@@ -241,22 +243,33 @@ class Store:
                 )
 
 
-def _by_key(key_of: KeyOf, pseudonyms: Iterable[Pseudonym]) -> dict[bytes, list[int]]:
+def _by_key(key_of: KeyOf, pseudonyms: Sequence[Pseudonym]) -> dict[bytes, list[int]]:
     """Indices of the pseudonyms that lie in one hash."""
-    numbers: dict[bytes, list[int]] = {}
-    for number, pseudonym in enumerate(pseudonyms):
-        numbers.setdefault(key_of(pseudonym), []).append(number)
-    return numbers
+    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, (partition, bucket, _) in enumerate(pseudonyms):
+        buckets[partition, bucket].append(number)
+    return {key_of(pseudonyms[numbers[0]]): numbers for numbers in buckets.values()}
 
 
-def _by_partition(updates: Sequence[Update]) -> Iterator[list[int]]:
-    """Indices of the updates of one partition, at most `UPDATES_A_CALL` together."""
-    numbers: dict[int, list[int]] = {}
-    for number, update in enumerate(updates):
-        numbers.setdefault(update.pseudonym.partition, []).append(number)
-    for batch in numbers.values():
-        for start in range(0, len(batch), UPDATES_A_CALL):
-            yield batch[start : start + UPDATES_A_CALL]
+def _calls(
+    by_key: Mapping[bytes, list[int]], updates: Sequence[Update]
+) -> Iterator[list[tuple[bytes, list[int]]]]:
+    """Hashes of one partition with the updates of each, at most `UPDATES_A_CALL` updates together."""
+    partitions: defaultdict[int, list[tuple[bytes, list[int]]]] = defaultdict(list)
+    for key, numbers in by_key.items():
+        pieces = partitions[updates[numbers[0]].pseudonym.partition]
+        for start in range(0, len(numbers), UPDATES_A_CALL):
+            pieces.append((key, numbers[start : start + UPDATES_A_CALL]))
+    for pieces in partitions.values():
+        call: list[tuple[bytes, list[int]]] = []
+        size = 0
+        for key, numbers in pieces:
+            if size + len(numbers) > UPDATES_A_CALL:
+                yield call
+                call, size = [], 0
+            call.append((key, numbers))
+            size += len(numbers)
+        yield call
 
 
 def layout_text(layout: Layout) -> bytes:
