@@ -294,7 +294,7 @@ class _ParquetBlock:
     @cached_property
     def _frame(self) -> pl.DataFrame:
         try:
-            frame = pl.scan_parquet(self._path).slice(self.first_line - 1, self.rows).collect()
+            frame = pl.scan_parquet(self._path, glob=False).slice(self.first_line - 1, self.rows).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise BadInput(f"{self._path} is damaged Parquet: {printable(str(error))}") from error
         return frame.rename(str.lower)
@@ -302,7 +302,7 @@ class _ParquetBlock:
 
 def _parquet_blocks(path: Path, total: int | None, shapes: Sequence[Shape]) -> Iterator[Block]:
     try:
-        scan = pl.scan_parquet(path)
+        scan = pl.scan_parquet(path, glob=False)
         names = [name.lower() for name in scan.collect_schema().names()]
         height: int = scan.select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -36,10 +37,11 @@ class Source:
         self.total = total
         self._raw = raw
         self._stream = stream
+        self._read_bytes = 0
 
     def done(self) -> int:
-        """Bytes taken from the file so far, as it is stored."""
-        return self._raw.tell() if self.total is not None else 0
+        """Bytes taken from the file so far, as it is stored; of a pipe, bytes after decompression."""
+        return self._raw.tell() if self.total is not None else self._read_bytes
 
     def lines(self, block_bytes: int) -> Iterator[bytes]:
         """Whole lines, about `block_bytes` at a time; the last piece may lack its line end.
@@ -66,6 +68,7 @@ class Source:
             while size and (piece := self._stream.read(size)):
                 pieces.append(piece)
                 size -= len(piece)
+                self._read_bytes += len(piece)
         except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
             raise BadInput(f"{self.name}: the compressed data is cut off or damaged ({error})") from error
         except OSError as error:
@@ -103,10 +106,11 @@ def opened(path: str | Path) -> Iterator[Source]:
 
 
 def size_of(path: str | Path) -> int | None:
-    """Size of a file in bytes, None for standard input. Raises BadInput when there is no such file."""
+    """Size of a file in bytes, None for standard input and pipes. Raises BadInput if there is none."""
     if str(path) == "-":
         return None
     try:
-        return Path(path).stat().st_size
+        status = Path(path).stat()
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    return None if stat.S_ISFIFO(status.st_mode) else status.st_size

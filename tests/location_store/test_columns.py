@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import os
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -123,15 +125,26 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             assert block.bytes_total is None
 
 
+def test_named_pipes(tmp_path: Path) -> None:
+    """`cxmyd ingest <(zcat …)`: read as it comes, its size unknown."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(ROWS,))
+    writer.start()
+    (block,) = blocks(path, [SHAPE])
+    writer.join()
+    assert (block.rows, block.bytes_done, block.bytes_total) == (2, len(ROWS), None)
+
+
 def test_parquet(tmp_path: Path) -> None:
     """Parquet keeps its types; a row's line is its number."""
-    path = tmp_path / "in"
+    path = tmp_path / "in[1]*"
     pl.DataFrame({"Cell": [3, None], "time": [1, 2], "msisdn": ["a", "b"]}).write_parquet(path)
     (block,) = blocks(path, [SHAPE])
-    with Rejects(tmp_path, "in") as rejects:
+    with Rejects(tmp_path, path.name) as rejects:
         assert block.parse(rejects).rows() == [(1, 1, "a", 3, None), (2, 2, "b", None, None)]
         set_aside(block, rejects, [2], "cell")
-    assert (tmp_path / "rejects" / "in.csv").read_text() == 'line,reason,row\n2,cell,",2,b"\n'
+    assert rejects.path.read_text() == 'line,reason,row\n2,cell,",2,b"\n'
 
 
 def test_a_digest_names_all_bytes_before_it(tmp_path: Path) -> None:
