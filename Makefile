@@ -10,8 +10,9 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install --no
 NPM_PEER := tests/foreign/npm
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: help setup run test check lock clean
+.PHONY: help setup run test check bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,10 @@ check: .venv/.dev ## lint, format, types, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
+	@scripts/test-tools
+	@$(BIN)/python bench/compare.py $(BENCH_ARGS)
 
 lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }

@@ -49,7 +49,8 @@ class Pair:
             on_start=lambda c: c.session.bind(pdu.BindTransceiver(system_id="us", password="pw")),
         )
         self.smsc = Session(Role.SMSC, CONFIG, 0.0)
-        self.connection.makeConnection(self.wire)
+        connection: Any = self.connection  # Protocol.makeConnection has no types
+        connection.makeConnection(self.wire)
         (asked,) = self.exchange()
         assert isinstance(asked, events.BindRequested)
         self.smsc.accept_bind("smsc")

@@ -10,7 +10,7 @@ from gateway.smpp.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, Throttle
 
 @given(st.floats(0.5, 500), st.lists(st.floats(0, 0.3), min_size=1, max_size=200))
 def test_no_second_holds_more_than_the_rate(rate_per_s: float, pauses: list[float]) -> None:
-    """Whenever requests arrive, any window of one second holds at most `rate` of them (and one at its edge)."""
+    """Any second holds at most `rate` requests, whenever they arrive (and one at its edge)."""
     throttle, now_s, sent = Throttle(rate_per_s), 0.0, []
     for pause in pauses:
         now_s += pause
