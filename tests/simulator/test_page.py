@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect
 
 from gateway.simulator import alphabets
 from gateway.simulator.smsc import Rules
+from tests.chromium import chromium  # noqa: F401 - a fixture
 from tests.simulator.conftest import Running
 from tests.simulator.esme import Esme
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 NUMBER = "8613800000001"
 TALK = f"#/{NUMBER}/10086"
 PHONES = [
@@ -48,17 +47,6 @@ def answer(esme: Esme, pdu: Any) -> int:
     return 0
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; playwright downloads none."""
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"{CHROMIUM} is missing: apt-get install chromium fonts-noto-cjk")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def running(start: Callable[..., Running]) -> Iterator[Running]:
     simulator = start(phones=PHONES, rules=Rules(retry_s=0.05))
@@ -67,7 +55,7 @@ def running(start: Callable[..., Running]) -> Iterator[Running]:
 
 
 @pytest.fixture
-def open_page(chromium: Browser, running: Running) -> Iterator[Callable[..., Page]]:
+def open_page(chromium: Browser, running: Running) -> Iterator[Callable[..., Page]]:  # noqa: F811
     """Opens the page at a size; an error in its scripts fails the test."""
     pages: list[Page] = []
     errors: list[Error] = []
