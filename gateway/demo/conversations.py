@@ -1,7 +1,7 @@
 """One conversation with each carrier, as a subscriber would have it, through the simulated SMSC.
 
-A conversation is good when every text was answered and the last answer names every city that the operator's
-`cxmyd subscriber show` names. Called by `command`.
+A conversation is good when every text was answered and the last answer names every place where the author of
+the sample let the subscriber stay. Called by `command`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Script(NamedTuple):
 
 
 class Phone(NamedTuple):
-    """A subscriber of the sample; `cities`: what the last answer must name."""
+    """A subscriber of the sample; `places`: what the last answer must name."""
 
     msisdn: str
     id_last4: str
     story: str
-    cities: tuple[str, ...]
+    places: tuple[str, ...]
 
 
 SCRIPTS = (
@@ -54,6 +54,6 @@ def converse(script: Script, phone: Phone, smsc: SmscApi, parts: Parts) -> Itera
 
 
 def missing(phone: Phone, messages: Iterable[Message]) -> list[str]:
-    """The cities that the last answer should have named and does not."""
+    """The places that the last answer should have named and does not."""
     last = [message.text for message in messages][-1:]
-    return [city for city in phone.cities if not last or city not in last[0]]
+    return [place for place in phone.places if not last or place not in last[0]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 
 _CXMYD = (sys.executable, "-c", "from gateway.admin.main import main; main()")
 _END_TIMEOUT_S = 15.0  # the gateway drains for up to 10 s
+_COMMAND_TIMEOUT_S = 300.0
 _LAST_LINES = 8
 _POLL_S = 0.02
 T = TypeVar("T")
@@ -60,16 +61,24 @@ class Parts:
         """Start `cxmyd ARGUMENTS...` to run until the end of the demo."""
         self._processes[name] = self._spawn(name, arguments)
 
-    def run(self, name: str, *arguments: str) -> str:
-        """Run `cxmyd ARGUMENTS...` to its end and give what it wrote; PartError when it refuses."""
-        process = self._spawn(name, arguments)
+    def run(self, commands: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Run commands of `cxmyd`, each with its arguments, side by side; gives what each wrote.
+
+        PartError when one refuses.
+        """
+        running = {
+            name: self._spawn(name, (*name.split(), *arguments)) for name, arguments in commands.items()
+        }
         try:
-            self.until(process.poll, f"{name} has not ended", timeout_s=300)
+            for name, process in running.items():
+                self.until(process.poll, f"{name} has not ended", timeout_s=_COMMAND_TIMEOUT_S)
+                if process.returncode:
+                    what = f"{name} failed with status {process.returncode}"
+                    raise PartError(what, last_lines(self._log(name)))
         finally:
-            children.end(process, timeout_s=1)
-        if process.returncode:
-            raise PartError(f"{name} failed with status {process.returncode}", last_lines(self._log(name)))
-        return self._log(name).read_text(encoding="utf-8", errors="replace")
+            for process in running.values():
+                children.end(process, timeout_s=1)
+        return {name: self._log(name).read_text(encoding="utf-8", errors="replace") for name in running}
 
     def until(self, condition: Callable[[], T | None], complaint: str, *, timeout_s: float) -> T:
         """Wait until `condition` gives something, all parts running meanwhile."""
