@@ -34,7 +34,7 @@ MAX_STAYS = 255
 MAX_VARINT_BYTES = 6  # (a step of up to 2^24 minutes) * (up to 2^16 places) + index
 MAX_LENGTH_MIN = 2**16 - 1  # 45 days: beyond any window
 
-_STAY = struct.Struct("<HHBHH")  # u24 as u16 and u8
+STAY = struct.Struct("<HHBHH")  # u24 as u16 and u8
 
 
 class RecordError(StoreError):
@@ -80,7 +80,7 @@ def pack(history: History, write_count: int) -> bytes:
     out = bytearray((write_count % 256, VERSION, len(history.stays)))
     for place, first, last, dwell in map(shortened, history.stays):
         begin = first - EPOCH_MIN
-        out += _STAY.pack(place, begin & 0xFFFF, begin >> 16, last - first, dwell)
+        out += STAY.pack(place, begin & 0xFFFF, begin >> 16, last - first, dwell)
     if history.tail:
         out += _pack_tail(history.tail)
     return bytes(out)
@@ -104,10 +104,17 @@ def _pack_tail(tail: tuple[Point, ...]) -> bytes:
         numbers.append((minute - before) * len(places) + index[place])
         before = minute
     for number in numbers:
-        while number > 127:
-            out.append(number & 127 | 128)
-            number >>= 7  # noqa: PLW2901 -- the idiom of LEB128
-        out.append(number)
+        out += varint(number)
+    return bytes(out)
+
+
+def varint(number: int) -> bytes:
+    """LEB128: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
     return bytes(out)
 
 
@@ -120,7 +127,7 @@ def unpack(blob: bytes) -> History:
         raise _damaged(blob, "ends within a stay")
     stays = []
     last = 0
-    for place, low, high, length, dwell in _STAY.iter_unpack(blob[HEADER_BYTES:end]):
+    for place, low, high, length, dwell in STAY.iter_unpack(blob[HEADER_BYTES:end]):
         first = EPOCH_MIN + (high << 16 | low)
         if first < last or dwell > length:
             raise _damaged(blob, "stays out of order")

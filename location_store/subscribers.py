@@ -83,11 +83,11 @@ def unpack(blob: bytes) -> Subscriber:
         raise RecordError(f"subscriber record of {len(blob)} bytes is damaged: its length does not fit")
     since = EPOCH_MIN + int.from_bytes(blob[2:digest_offset], "little") if flags & _HAS_SINCE else None
     return Subscriber(
-        carrier_id=blob[1],
-        id_digest=blob[digest_offset:],
-        language="en" if flags & _ENGLISH else "zh",
-        since_min=since,
-        blocked=bool(flags & _BLOCKED),
-        forgotten=bool(flags & _FORGOTTEN),
-        imported=bool(flags & _IMPORTED),
+        blob[1],
+        blob[digest_offset:],
+        "en" if flags & _ENGLISH else "zh",
+        since,
+        flags & _BLOCKED != 0,
+        flags & _FORGOTTEN != 0,
+        flags & _IMPORTED != 0,
     )

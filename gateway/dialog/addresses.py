@@ -5,6 +5,7 @@ begin. Called by the pipeline before the conversation.
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 
 TON_INTERNATIONAL = 1
 TON_ALPHANUMERIC = 5
@@ -27,7 +28,7 @@ def replyable(ton: int, digits: str, own_numbers: Collection[str]) -> bool:
     number = _bare(digits)
     if not (number.isascii() and number.isdigit()) or len(number) < _SHORTEST_NUMBER:
         return False
-    own = {_bare(own_number) for own_number in own_numbers}
+    own = _all_bare(frozenset(own_numbers))
     if number in own:
         return False
     return (
@@ -35,6 +36,11 @@ def replyable(ton: int, digits: str, own_numbers: Collection[str]) -> bool:
         or len(number) > _LONGEST_EXTENDED_CODE
         or not any(number.startswith(short) for short in own if short)
     )
+
+
+@lru_cache(64)
+def _all_bare(numbers: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(_bare, numbers))
 
 
 def _bare(digits: str) -> str:

@@ -34,6 +34,10 @@ class Carrier:
     signature: str = ""
     signature_en: str = ""
 
+    def __hash__(self) -> int:
+        """By name alone: what is kept by carrier is looked up for every message."""
+        return hash(self.name)
+
     @property
     def limited(self) -> bool:
         """Whether the limits per subscriber hold: queries a day, pauses between notices, the loop guard.

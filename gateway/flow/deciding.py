@@ -23,7 +23,8 @@ from gateway.flow.ports import Turn
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
 from location_store.record import all_stays, unpack
-from location_store.stays import StayRules, Visits, visited
+from location_store.sole import sole_place
+from location_store.stays import StayRules, visited
 from location_store.subscribers import Subscriber
 from location_store.subscribers import unpack as unpack_subscriber
 from location_store.window import Window, window
@@ -32,6 +33,10 @@ from location_store.window import Window, window
 _QUESTIONS = frozenset({Kind.ASK_DIGITS, Kind.ASK_CONSENT, Kind.EXPLAIN_INLINE, Kind.WRONG_DIGITS})
 
 ANSWERS_KEPT = 4096
+
+# Pure functions, and most messages are alike. A text is kept without its sender.
+_intent_of = lru_cache(1024)(parse)
+_step = lru_cache(1024)(step)
 
 
 class Saying(NamedTuple):
@@ -51,7 +56,7 @@ class Decider:
     def __init__(self, places: Places, pseudonyms: Pseudonyms, own_numbers: Collection[str]) -> None:
         self._places = places
         self._pseudonyms = pseudonyms
-        self._own_numbers = own_numbers
+        self._own_numbers = frozenset(own_numbers)
         self._alarm = GuessAlarm()
         self._zones: dict[str, ZoneInfo] = {}
         self._windows: dict[str, tuple[int, Window]] = {}
@@ -64,7 +69,7 @@ class Decider:
         zone = self._zone(carrier)
         subscriber = None if turn.subscriber is None else unpack_subscriber(turn.subscriber)
         before = dialog_state.unpack(turn.state) if turn.state else dialog_state.EMPTY
-        intent = parse(mo.text)
+        intent = _intent_of(mo.text)
         digits = intent.digits if isinstance(intent, Query | Digits) else None
         asked = Asked(
             intent,
@@ -73,7 +78,7 @@ class Decider:
             replyable=replyable(mo.source.ton, mo.source.digits, self._own_numbers),
             blocked=subscriber is not None and subscriber.blocked,
         )
-        decision = step(carrier, before, asked, now_s, zone)
+        decision = _step(carrier, before, asked, int(now_s), zone)
         guessed = 0
         if (
             digits is not None
@@ -85,7 +90,7 @@ class Decider:
         if decision.reply is not None:
             text = self._words(decision, carrier, turn, subscriber, now_s)
         state, ttl_s = _kept(before, decision.state, now_s, zone)
-        return Saying(text, state, ttl_s, str(decision.reason), decision.reason in _QUESTIONS, guessed)
+        return Saying(text, state, ttl_s, decision.reason, decision.reason in _QUESTIONS, guessed)
 
     def _identified(self, mo: Mo, digits: str, subscriber: Subscriber | None) -> bool:
         """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
@@ -103,18 +108,21 @@ class Decider:
             return render(reply, carrier, decision.english)
         period = self._window(carrier, now_s)
         since = None if subscriber is None else subscriber.since_min
-        named: list[int] = []
+        named: tuple[int, ...] = ()
         if turn.history is not None and not (subscriber is not None and subscriber.forgotten):
-            found: Visits = visited(
-                all_stays(unpack(turn.history)),
-                StayRules(carrier.stay_hours, carrier.stay_rule),
-                self._places.neighbours,
-                period,
-                since,
-                self._zone(carrier),
-            )
-            named = [visit.place for visit in found.visits]
-        return self._answer(carrier, decision.english, period, tuple(named), since)
+            named = self._named(turn.history, carrier, period, since)
+        return self._answer(carrier, decision.english, period, named, since)
+
+    def _named(self, history: bytes, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
+        """The visited places, most recent first."""
+        rules = StayRules(carrier.stay_hours, carrier.stay_rule)
+        start = period.start_min if since is None else max(period.start_min, since)
+        place = sole_place(history, rules, start, period.end_min)
+        if place is not None:
+            return (place,)
+        stays = all_stays(unpack(history))
+        found = visited(stays, rules, self._places.neighbours, period, since, self._zone(carrier))
+        return tuple(visit.place for visit in found.visits)
 
     def _window(self, carrier: Carrier, now_s: float) -> Window:
         """The carrier's window, worked out once a minute."""
@@ -151,6 +159,9 @@ def _kept(
 
 def carrier_of(number: str, numbers: Mapping[str, Carrier], default: Carrier) -> Carrier:
     """The carrier whose number was texted, or an extension of it (10086123); else the link's own."""
+    exact = numbers.get(number)
+    if exact is not None:
+        return exact
     digits = number.lstrip("+")
     for length in range(len(digits), 2, -1):
         carrier = numbers.get(digits[:length])
