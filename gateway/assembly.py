@@ -1,7 +1,9 @@
 """The parts of one gateway process, joined. Called by `gateway.app` once the reactor is installed."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -94,21 +96,37 @@ class Parts:
         self.metrics.store_up.set(self.calls.up)
         for link in self.links:
             self.metrics.binds.labels(link.name).set(link.bound)
+        others = [(index, other) for index, other in sorted(self.others.items()) if other is not None]
+        for index, other in others:
+            links += [link | {"name": f"{link['name']} (worker {index})"} for link in other["links"]]
         return {
             "ready": ready,
             "draining": self.receiving.draining,
             "store_up": self.calls.up,
-            "messages_in_flight": self.receiving.in_flight,
-            "messages_per_s": self.metrics.answers.per_s(now_s),
+            "messages_in_flight": self.receiving.in_flight
+            + sum(other["messages_in_flight"] for _, other in others),
+            "messages_per_s": self.metrics.answers.per_s(now_s)
+            + sum(other["messages_per_s"] for _, other in others),
             "links": links,
             "listeners": listeners,
-            "ended": self.metrics.endings(),
+            "ended": _summed(self.metrics.endings(), *(other["ended"] for _, other in others)),
             "workers": [
                 {"worker": index, "up": other is not None}
                 | ({k: other[k] for k in ("ready", "messages_in_flight", "messages_per_s")} if other else {})
                 for index, other in sorted(self.others.items())
             ],
         }
+
+
+def _summed(*endings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The counts of several processes, by carrier, result and reason."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for row in chain.from_iterable(endings):
+        counts[row["carrier"], row["result"], row["reason"]] += row["count"]
+    return [
+        {"carrier": carrier, "result": result, "reason": reason, "count": count}
+        for (carrier, result, reason), count in sorted(counts.items())
+    ]
 
 
 def assemble(
@@ -155,6 +173,7 @@ def assemble(
             after_s=config.park.after_s,
             hold_s=max((s.response_timeout_s for s in (*config.smsc, *config.listen)), default=10.0)
             + HOLD_MARGIN_S,
+            answer_ttl_s=config.park.answer_ttl_s,
         ),
     )
     worker = ParkWorker(

@@ -36,11 +36,15 @@ class Mo:
 
 @dataclass(frozen=True, slots=True)
 class Mt:
-    """An answer, ready to leave: back to the source exactly as it came, from the number that was texted."""
+    """An answer, ready to leave: back to the source exactly as it came, from the number that was texted.
+
+    `not_after_s` (monotonic): the end of its time to live, after which no part of it leaves.
+    """
 
     source: Address
     destination: Address = field(repr=False)
     parts: Sequence[Part] = field(repr=False)
+    not_after_s: float
 
 
 class Sending(Enum):

@@ -23,7 +23,7 @@ from location_store.pseudonyms import Pseudonym, Pseudonyms
 #: How long to wait before asking again for a turn that another process has.
 BUSY_PAUSE_S = 0.05
 #: What a message is not charged for as a try: the link was away, or too fast for the SMSC.
-_NOT_ITS_FAULT = frozenset({"no_link", "throttled"})
+_NOT_ITS_FAULT = frozenset({"no_link", "throttled", "expired"})
 
 Settle = Callable[[Verdict], None]
 
@@ -36,6 +36,7 @@ class Limits:
 
     after_s: float
     hold_s: float
+    answer_ttl_s: float
 
 
 class Pipeline:
@@ -189,7 +190,9 @@ class Pipeline:
         if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
             self._reference = (self._reference + 1) & 0xFF
             parts = segment(text, self._reference, self._alphabet_of(mo.route))
-        return Mt(source=mo.destination, destination=mo.source, parts=parts)
+        age_s = self._clock.wall() - mo.received_s
+        not_after_s = self._clock.monotonic() + self._limits.answer_ttl_s - age_s
+        return Mt(mo.destination, mo.source, parts, not_after_s)
 
     def _end(self, mo: Mo, result: Result, started_s: float) -> None:
         elapsed_s = self._clock.monotonic() - started_s

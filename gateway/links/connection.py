@@ -8,6 +8,7 @@ the latest when the connection does.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
 from typing import Protocol as Interface
 
@@ -31,6 +32,10 @@ class LostError(Exception):
 
 class OverfullError(Exception):
     """More is waiting than this connection will ever send in time."""
+
+
+class TooLateError(Exception):
+    """The request was not sent, and never will be: its time to live is over."""
 
 
 class Delayed(Interface):
@@ -82,7 +87,7 @@ class Connection(Protocol):
         self._clock = clock
         self._throttle = throttle
         self._on_start = on_start
-        self._waiting: deque[tuple[Pdu, asyncio.Future[Pdu]]] = deque()
+        self._waiting: deque[tuple[Pdu, asyncio.Future[Pdu], float]] = deque()
         self._flushing: Delayed | None = None
         self._ticking: Delayed | None = None
         self._pumping: Delayed | None = None
@@ -125,9 +130,9 @@ class Connection(Protocol):
     def load(self) -> int:
         return self.session.in_flight + len(self._waiting)
 
-    def request(self, pdu: Pdu) -> asyncio.Future[Pdu]:
-        """Send `pdu` as soon as the window and the rate allow; its response. Raises (in the future)
-        LostError or OverfullError.
+    def request(self, pdu: Pdu, not_after_s: float = inf) -> asyncio.Future[Pdu]:
+        """Send `pdu` as soon as the window and the rate allow, but not later than `not_after_s` of the
+        clock; its response. Raises (in the future) LostError, TooLateError or OverfullError.
         """
         future: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
         if self._ended or len(self._waiting) >= QUEUE_LIMIT:
@@ -135,7 +140,7 @@ class Connection(Protocol):
                 LostError("not connected") if self._ended else OverfullError("too much is waiting")
             )
             return future
-        self._waiting.append((pdu, future))
+        self._waiting.append((pdu, future, not_after_s))
         if self._pumping is None:
             self._pump()
         return future
@@ -173,8 +178,11 @@ class Connection(Protocol):
             if wait_s > 0:
                 self._pumping = self._clock.callLater(wait_s, self._pump)
                 break
-            pdu, future = self._waiting.popleft()
+            pdu, future, not_after_s = self._waiting.popleft()
             if future.done():
+                continue
+            if now_s > not_after_s:
+                future.set_exception(TooLateError())
                 continue
             self.session.request(pdu, now_s, future)
             self._throttle.sent(now_s)
@@ -243,7 +251,7 @@ class Connection(Protocol):
             if timer is not None and timer.active():
                 timer.cancel()
         waiting, self._waiting = self._waiting, deque()
-        for _, future in waiting:
+        for _, future, _ in waiting:
             _fail(future, why)
         self._owner.connection_ended(self, why)
 

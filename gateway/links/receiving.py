@@ -51,6 +51,9 @@ class Receiving:
         """One request of a bound peer. `park_first`: the peer waits for its response before it reads our
         answer.
         """
+        if pdu.response is None:  # alert_notification: nobody waits for a word
+            self._on_refused(line.route, "notice")
+            return
         if not isinstance(pdu, Sm | DataSm):
             connection.respond(pdu, _response(pdu, CommandStatus.ESME_RINVCMDID, ""))
             return
@@ -93,7 +96,7 @@ class Receiving:
     async def _message(self, mo: Mo, line: Line, answer: Answer, park_first: bool) -> None:
         if park_first:
             kept = await self._pipeline.accept(mo)
-            answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RMSGQFUL)
+            answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RX_T_APPN)
             self._on_park(line.route)
         else:
             await self._pipeline.handle(

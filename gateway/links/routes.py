@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
-from gateway.links.connection import Connection, LostError, OverfullError
+from gateway.links.connection import Connection, LostError, OverfullError, TooLateError
 from gateway.smpp.constants import CommandStatus, status_name
 from gateway.smpp.pdu import DeliverSm, Pdu, SubmitSm
 from gateway.smpp.throttle import THROTTLED
@@ -96,8 +96,11 @@ class Routes:
                         esm_class=part.esm_class,
                         data_coding=part.data_coding,
                         short_message=part.short_message,
-                    )
+                    ),
+                    mt.not_after_s,
                 )
+            except TooLateError:
+                return Outcome(Sending.LATER, "expired")
             except OverfullError:
                 return Outcome(Sending.LATER, "no_link")
             except LostError:

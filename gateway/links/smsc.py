@@ -211,7 +211,10 @@ class SmscLink:
                 self._refused[connection] = status
                 connection.unbind()  # nothing is bound: this ends the connection
             case events.Invited():
-                self._bind(connection, BindType.TRANSCEIVER)
+                if len(self._bound) < self.smsc.binds:
+                    self._bind(connection, BindType.TRANSCEIVER)
+                else:
+                    connection.unbind()  # nothing is bound: this ends the connection
             case events.BindRequested():
                 raise AssertionError("an ESME's session answers no bind requests")
 

@@ -3,13 +3,16 @@
 -- @V@ is the digest of this text, so that old and new gateways run side by side during a rolling upgrade.
 
 -- A turn begins: one round trip for all that a conversation needs.
--- keys: state, lease, mark, history bucket, subscriber bucket; args: field, token, lease_ms
+-- keys: state, lease, mark, history bucket, subscriber bucket; args: field, token, lease_ms, process
 -- -> {2} this very message was answered within the redelivery window
---    {1} another message of this subscriber has the turn
+--    {1} another process has this subscriber's turn
 --    {0, state, history, subscriber} the turn is ours until the lease ends
+-- A process has one turn of a subscriber at a time, so a lease of its own is one whose begin it was never answered.
 local function begin(keys, args)
   if redis.call('EXISTS', keys[3]) == 1 then return {2} end
-  if not redis.call('SET', keys[2], args[2], 'NX', 'PX', args[3]) then return {1} end
+  local holder = redis.call('GET', keys[2])
+  if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end
+  redis.call('SET', keys[2], args[2], 'PX', args[3])
   return {0, redis.call('GET', keys[1]), redis.call('HGET', keys[4], args[1]), redis.call('HGET', keys[5], args[1])}
 end
 

@@ -106,6 +106,7 @@ class Node(asyncio.Protocol):
         self._lost = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
         self._closing = False
+        self._told: bool | None = None  # what `on_state` said last
         self._keeper = self._loop.create_task(self._keep())
 
     # calls
@@ -170,8 +171,14 @@ class Node(asyncio.Protocol):
 
     # keeping it up
 
+    def _tell(self, up: bool, why: str) -> None:
+        """Each change once, the first try's failure too."""
+        if up is not self._told and self._on_state is not None and not self._closing:
+            self._told = up
+            self._on_state(up, why)
+
     def _drop(self, why: str) -> None:
-        was_up, self.up, self.why_down = self.up, False, why
+        self.up, self.why_down = False, why
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
@@ -186,8 +193,7 @@ class Node(asyncio.Protocol):
                 )
                 future.exception()  # a caller that was cancelled does not collect it: no warning for that
         self._lost.set()
-        if was_up and self._on_state is not None and not self._closing:
-            self._on_state(False, why)
+        self._tell(False, why)
 
     async def _keep(self) -> None:
         delay_s = 0.05
@@ -200,8 +206,7 @@ class Node(asyncio.Protocol):
                 self._drop(str(error) or type(error).__name__)
             else:
                 self.up, self.why_down, delay_s = True, "", 0.05
-                if self._on_state is not None:
-                    self._on_state(True, "")
+                self._tell(True, "")
                 await self._lost.wait()
             # Back within half a second of the node's return, without all gateways knocking in step.
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
@@ -221,8 +226,9 @@ class Node(asyncio.Protocol):
         if a.db:
             logins.append(self._send(("SELECT", a.db)))
         logins.append(self._send(("CLIENT", "SETNAME", "cxmyd-gateway")))
-        for login in logins:
-            await login
+        for reply in await asyncio.gather(*logins, return_exceptions=True):
+            if isinstance(reply, BaseException):
+                raise reply
         if self._on_connect is not None:
             await self._on_connect(self)
 

@@ -51,6 +51,7 @@ class RedisTurns:
             who.field,
             token,
             self._lease_ms,
+            self._process,
         )
         if reply[0] == 2:
             return Answered()

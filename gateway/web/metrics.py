@@ -5,6 +5,7 @@ words; never a number, a text or a city.
 """
 
 import time
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -70,7 +71,7 @@ class Metrics:
         else:
             log.warning("message.ended", carrier=carrier, result=result, reason=reason)
 
-    def endings(self) -> list[dict[str, object]]:
+    def endings(self) -> list[dict[str, Any]]:
         """How messages ended since the start: carrier, result, reason, count."""
         return [
             {"carrier": carrier, "result": result, "reason": reason, "count": int(counter._value.get())}

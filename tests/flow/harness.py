@@ -114,7 +114,7 @@ async def process(
         alphabet_of=lambda _route: Alphabet.GSM,
         clock=clock,
         recorder=metrics,
-        limits=Limits(after_s=after_s, hold_s=5.0),
+        limits=Limits(after_s=after_s, hold_s=5.0, answer_ttl_s=answer_ttl_s),
     )
     errors: list[BaseException] = []
     worker = ParkWorker(

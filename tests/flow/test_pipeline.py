@@ -195,6 +195,20 @@ def test_a_turn_left_by_a_dead_process_is_taken_over(
     run(scenario, after_s=10.0, lease_s=0.3)
 
 
+def test_a_turn_whose_begin_was_never_answered_blocks_nobody(run: Callable[..., None]) -> None:
+    """The store stalled after it had taken our claim: the redelivery goes on at once, in the same process."""
+
+    async def scenario(p: Process) -> None:
+        message = mo()
+        assert message.msisdn is not None
+        await p.pipeline._turns.begin(p.pipeline._pseudonyms.of(message.msisdn), message.digest)
+        assert await p.deliver(message) is Verdict.ACK
+        assert len(p.smsc.sent) == 1
+        assert await p.waiting() == 0
+
+    run(scenario, lease_s=30.0)
+
+
 def test_with_the_store_away_the_smsc_keeps_the_message(run: Callable[..., None]) -> None:
     async def scenario(p: Process) -> None:
         await p.calls.close()

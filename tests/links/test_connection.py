@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from gateway.links.connection import Connection, LostError
+from gateway.links.connection import Connection, LostError, TooLateError
 from gateway.smpp import events, pdu
 from gateway.smpp.constants import CommandStatus
 from gateway.smpp.pdu import Pdu
@@ -168,6 +168,25 @@ def test_silence_is_noticed_within_the_two_enquiry_times() -> None:
         pair.clock.advance(5.1)
         assert pair.owner.endings == [events.CloseReason.ENQUIRE_LINK_UNANSWERED.value]
         assert pair.wire.disconnecting
+
+    run(scenario)
+
+
+def test_a_request_whose_time_is_over_never_leaves() -> None:
+    """It waited for a pause of the SMSC, and an answer past its time to live is not sent."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        pair.connection.request(submit("1"))
+        (event,) = pair.exchange()
+        assert isinstance(event, events.Incoming)
+        refused = pdu.SubmitSmResp(command_status=CommandStatus.ESME_RMSGQFUL)
+        pair.smsc.respond(event.pdu.sequence_number, refused)
+        pair.exchange()
+        late = pair.connection.request(submit("2"), not_after_s=0.05)
+        pair.clock.advance(0.2)
+        assert isinstance(late.exception(), TooLateError)
+        assert pair.exchange() == []
 
     run(scenario)
 
