@@ -145,16 +145,25 @@ class Nodes:
         except redis_errors.RedisClusterException as error:
             if "Cluster mode is not enabled" in str(error):
                 raise StoreRefused(f"{self.name} is no cluster: use redis://") from error
+            if isinstance(error.__cause__, redis_errors.InvalidResponse):
+                raise self._stranger() from error
             raise StoreUnavailable(
                 f"{self.name} cannot be reached ({_one_line(error)}): is it running?"
             ) from error
         except redis_errors.ResponseError as error:
             raise self._refusal(error) from error
+        except redis_errors.InvalidResponse as error:
+            raise self._stranger() from error
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
             self._learn_topology()
             raise StoreUnavailable(
                 f"{self.name} cannot be reached ({_one_line(error)}): is it running?"
             ) from error
+
+    def _stranger(self) -> StoreRefused:
+        return StoreRefused(
+            f"{self.name} answers, but not as Redis does: another service listens there; mend redis.url"
+        )
 
     def _refusal(self, error: redis_errors.ResponseError) -> StoreRefused | StoreUnavailable:
         text = _one_line(error)

@@ -79,6 +79,18 @@ def test_an_old_server_is_refused() -> None:
     assert "is version 6.2.14: 7.0 or newer is needed" in str(error)
 
 
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+@pytest.mark.parametrize(
+    "banner", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b"<!DOCTYPE html>\n"]
+)
+def test_another_service_is_named_as_such(scheme: str, banner: bytes) -> None:
+    """A web server on the port of the URL."""
+    with _stranger(banner) as port:
+        error = refusal(f"{scheme}://:sesame@127.0.0.1:{port}")
+    assert f"127.0.0.1:{port} answers, but not as Redis does" in str(error)
+    assert "mend redis.url" in str(error)
+
+
 def test_a_single_server_is_no_cluster(redis_url: str) -> None:
     """redis+cluster:// wants one."""
     assert "is no cluster: use redis://" in str(refusal(redis_url.replace("redis", "redis+cluster", 1)))
@@ -153,7 +165,26 @@ def _pretender(info: bytes) -> Iterator[int]:
                 reply = b"$%d\r\n%s\r\n" % (len(info), info) if words[0] == b"INFO" else b"+OK\r\n"
                 self.wfile.write(reply)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+    with _served(Handler) as port:
+        yield port
+
+
+@contextmanager
+def _stranger(banner: bytes) -> Iterator[int]:
+    """A server that says the same to everybody."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline():
+                self.wfile.write(banner)
+
+    with _served(Handler) as port:
+        yield port
+
+
+@contextmanager
+def _served(handler: type[socketserver.StreamRequestHandler]) -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
