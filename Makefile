@@ -12,10 +12,10 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test check bench pictures lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.runtime ## make .venv with the command .venv/bin/cxmyd
 
@@ -36,6 +36,10 @@ check: .venv/.dev ## lint, format, types, import rules
 bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
 	@scripts/test-tools
 	@$(BIN)/python bench/compare.py $(BENCH_ARGS)
+
+pictures: .venv/.dev ## take the pictures of the documentation from the running project
+	@scripts/test-tools
+	@$(BIN)/python scripts/pictures
 
 lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
