@@ -15,11 +15,12 @@ from typing import Protocol as Interface
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from gateway.config.models import Timers
 from gateway.smpp import events
 from gateway.smpp.constants import CommandId
 from gateway.smpp.pdu import Pdu
-from gateway.smpp.session import Session
-from gateway.smpp.states import State
+from gateway.smpp.session import Session, SessionConfig
+from gateway.smpp.states import Role, State
 from gateway.smpp.throttle import Throttle
 
 #: Requests that may wait for a slot of the window; more is refused, so that memory stays flat.
@@ -68,6 +69,21 @@ class Owner(Interface):
     def request_received(self, connection: "Connection", pdu: Pdu) -> None: ...
 
     def connection_ended(self, connection: "Connection", why: str) -> None: ...
+
+
+def new_session(role: Role, timers: Timers, now_s: float) -> Session:
+    """A session with the timers of a link's configuration."""
+    return Session(
+        role,
+        SessionConfig(
+            enquire_link_s=timers.enquire_link_s,
+            enquire_timeout_s=timers.enquire_timeout_s,
+            response_timeout_s=timers.response_timeout_s,
+            session_init_s=timers.session_init_s,
+            window=timers.window,
+        ),
+        now_s,
+    )
 
 
 class Connection(Protocol):

@@ -17,14 +17,13 @@ from twisted.internet.protocol import ServerFactory
 from gateway.config import Client, Listen
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
-from gateway.links.connection import Connection
+from gateway.links.connection import Connection, new_session
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.tls import server_options
 from gateway.smpp import events
 from gateway.smpp.constants import CommandStatus
 from gateway.smpp.pdu import Pdu
-from gateway.smpp.session import Session, SessionConfig
 from gateway.smpp.states import Role
 from gateway.smpp.throttle import Throttle
 
@@ -109,17 +108,7 @@ class Listener:
 
     def _connection(self) -> Connection:
         listen = self.listen
-        session = Session(
-            Role.SMSC,
-            SessionConfig(
-                enquire_link_s=listen.enquire_link_s,
-                enquire_timeout_s=listen.enquire_timeout_s,
-                response_timeout_s=listen.response_timeout_s,
-                session_init_s=listen.session_init_s,
-                window=listen.window,
-            ),
-            self._reactor.seconds(),
-        )
+        session = new_session(Role.SMSC, self.listen, self._reactor.seconds())
         connection = Connection(session, self, self._reactor, throttle=Throttle())
         self._open[connection] = asyncio.get_running_loop().create_future()
         return connection

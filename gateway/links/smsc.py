@@ -18,14 +18,13 @@ from gateway.config import Smsc
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
 from gateway.links.backoff import Backoff
-from gateway.links.connection import Connection
+from gateway.links.connection import Connection, new_session
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.tls import client_options
 from gateway.smpp import events
 from gateway.smpp.constants import BindType, status_name
 from gateway.smpp.pdu import BIND_CLASSES, Pdu
-from gateway.smpp.session import Session, SessionConfig
 from gateway.smpp.states import Role
 from gateway.smpp.throttle import Throttle
 
@@ -163,17 +162,7 @@ class SmscLink:
 
     def _connection(self, bind_type: BindType, *, waits: bool = False) -> Connection:
         smsc = self.smsc
-        session = Session(
-            Role.ESME,
-            SessionConfig(
-                enquire_link_s=smsc.enquire_link_s,
-                enquire_timeout_s=smsc.enquire_timeout_s,
-                response_timeout_s=smsc.response_timeout_s,
-                session_init_s=smsc.session_init_s,
-                window=smsc.window,
-            ),
-            self._reactor.seconds(),
-        )
+        session = new_session(Role.ESME, self.smsc, self._reactor.seconds())
         connection = Connection(
             session,
             self,
