@@ -107,7 +107,6 @@ class Listener:
             connection.close()
 
     def _connection(self) -> Connection:
-        listen = self.listen
         session = new_session(Role.SMSC, self.listen, self._reactor.seconds())
         connection = Connection(session, self, self._reactor, throttle=Throttle())
         self._open[connection] = asyncio.get_running_loop().create_future()

@@ -162,9 +162,8 @@ class SmscLink:
 
     def _connection(self, bind_type: BindType, *, waits: bool = False) -> Connection:
         smsc = self.smsc
-        session = new_session(Role.ESME, self.smsc, self._reactor.seconds())
         connection = Connection(
-            session,
+            new_session(Role.ESME, smsc, self._reactor.seconds()),
             self,
             self._reactor,
             throttle=Throttle(smsc.rate_per_s / smsc.binds),
