@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 _DIGITS = re.compile(r"[0-9０-９]{7,}")
+_WRITTEN_NUMBER = re.compile(r"[0-9０-９](?:[ .()-]{0,2}[0-9０-９]){10,}")
 _KEPT = frozenset({"timestamp", "level"})
 
 
@@ -52,7 +53,18 @@ def _masked(value: Any) -> Any:
         return {_masked(str(key)): _masked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_masked(item) for item in value]
-    return _DIGITS.sub(lambda match: f"{match[0][:2]}…{match[0][-2:]}", str(value))
+    return _DIGITS.sub(_ends, str(value))
+
+
+def mask_written_numbers(text: str) -> str:
+    """Mask the numbers in what a person wrote: runs of seven digits and more, and those of eleven and more
+    with spaces, dashes, dots or parentheses among them (dates have fewer).
+    """
+    return _DIGITS.sub(_ends, _WRITTEN_NUMBER.sub(_ends, text))
+
+
+def _ends(match: re.Match[str]) -> str:
+    return f"{match[0][:2]}…{match[0][-2:]}"
 
 
 class _ToStructlog(logging.Handler):

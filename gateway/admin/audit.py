@@ -5,9 +5,10 @@ itself; a sealed head beside the log carries the count and the last digest. So w
 edit, add, remove or reorder a record, nor cut the log off, without `verify` naming it. What the seal cannot
 show: log and head put back together from one earlier copy; keep a copy of the head elsewhere against that.
 
-Invariants: a subscriber is in it only as a keyed digest, never as a number; a record is on the disk before
-`append` returns, so that nothing is shown that is not recorded. Several processes may append (they lock the
-file). Called by the commands that work on subscribers and by `audit tail` and `audit verify`.
+Invariants: a subscriber is in it only as a keyed digest, never as a number (one that stands in a reason is
+masked); a record is on the disk before `append` returns, so that nothing is shown that is not recorded.
+Several processes may append (they lock the file). Called by the commands that work on subscribers and by
+`audit tail` and `audit verify`.
 """
 
 import fcntl
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from gateway.errors import GatewayError, printable
+from gateway.logs import mask_written_numbers
 
 DIGEST_LENGTH = 16
 _LINE = re.compile(rb'(?P<body>\{[^\n]*),"digest":"(?P<digest>[0-9a-f]{32})"\}\n')
@@ -124,7 +126,7 @@ class AuditLog:
         for entry in entries:
             count += 1
             fields = {"seq": count, "time": time, "operator": printable(operator), **entry._asdict()}
-            fields["reason"] = printable(entry.reason)
+            fields["reason"] = printable(mask_written_numbers(entry.reason))
             body = json.dumps(fields | {"prev": digest}, separators=(",", ":")).encode()[:-1]
             digest = _digest(self._record_key, body)
             lines.append(body + b',"digest":"' + digest.encode() + b'"}\n')

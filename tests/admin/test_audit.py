@@ -224,6 +224,22 @@ def test_any_reason_stays_on_its_line(shared_folder: Path, reason: str, operator
     assert log.verify() == (1, [])
 
 
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("called from +8613912345678 on 2026-11-20", "called from +86…78 on 2026-11-20"),
+        ("1234567, 123456", "12…67, 123456"),
+        ("139 1234 5678 / (+86) 139-1234-5678", "13…78 / (+86…78"),
+        ("ticket 4711 of 2026-11-20 10:30", "ticket 4711 of 2026-11-20 10:30"),
+    ],
+)
+def test_a_number_in_a_reason_is_masked(tmp_path: Path, reason: str, kept: str) -> None:
+    """The log names nobody, whatever an operator types; dates and short numbers stay."""
+    log = AuditLog(tmp_path / "audit.jsonl", KEY)
+    log.append([Entry("subscriber show", "", reason)], "alice", NOW_S)
+    assert [record["reason"] for record in log.records()] == [kept]
+
+
 def test_subject_names_nobody_without_the_key(tmp_path: Path) -> None:
     """The same subscriber has the same name in all records, another one under another key."""
     log = AuditLog(tmp_path / "audit.jsonl", KEY)
