@@ -99,6 +99,43 @@ def test_contract_example_is_understood(write: Write) -> None:
     assert set(config.number_to_carrier) == {"10010"}
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "value", "mend"),
+    [
+        (
+            "[bogus]\nx = 1",
+            "bogus",
+            "{ … }",
+            "unknown table: remove it; the file takes default_country, redis,",
+        ),
+        ("[redsi]", "redsi", "{}", "unknown table; did you mean redis?"),
+        ("[[bogus]]\nx = 1", "bogus", "[ … ]", "unknown table"),
+        (
+            "[park]\nhurry = 1",
+            "park.hurry",
+            "1",
+            "unknown key: remove it; [park] takes after_s, answer_ttl_s",
+        ),
+        ("[carrier.nobody]\nstay_hours = 4", "carrier.nobody", "{ … }", "china-mobile, china-telecom,"),
+        ("[carrier.nobody]", "carrier.nobody", "{}", "or add carriers/nobody.toml"),
+        ('[carrier."a\\u001b"]', r"carrier.a\u001b", "{}", r"carriers/a\u001b.toml"),
+    ],
+)
+def test_what_nobody_knows_is_shown_with_what_there_is(
+    write: Write, text: str, key: str, value: str, mend: str
+) -> None:
+    """Tables and keys that no known one resembles: the value, and what could stand there."""
+    (found,) = problems(write(text))
+    assert (found.key, found.value) == (key, value)
+    assert mend in found.mend
+
+
+def test_limits_that_can_be_turned_off(write: Write) -> None:
+    """No limit of tries in 30 days; a prompt valid for a second."""
+    carrier = load(write("[carrier.plain]\ntries_per_30_days = 0\nprompt_valid_s = 1")).carriers["plain"]
+    assert (carrier.tries_per_30_days, carrier.prompt_valid_s) == (0, 1)
+
+
 def test_all_mistakes_are_named_at_once(write: Write) -> None:
     """Typos, types, limits and cross-references come in one list, each with key, value and mend."""
     text = """

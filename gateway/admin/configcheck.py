@@ -1,5 +1,7 @@
 """`cxmyd config check`: every mistake in the configuration at once."""
 
+from pathlib import Path
+
 import click
 
 from gateway.admin.options import config_option, config_path, json_option
@@ -28,32 +30,40 @@ def check(ctx: click.Context, as_json: bool) -> None:
     except ConfigError as error:
         mistakes, path = error.problems, error.path
     if as_json:
-        findings = {"mistakes": [_object(p) for p in mistakes], "warnings": [_object(p) for p in warnings]}
-        print_json({"file": str(path), "ok": not mistakes, **findings})
+        findings = {"mistakes": mistakes, "warnings": warnings}
+        objects = {name: [_object(problem, path) for problem in found] for name, found in findings.items()}
+        print_json({"file": str(path), "ok": not mistakes, **objects})
     else:
-        _print(str(path), mistakes, warnings)
+        _print(path, mistakes, warnings)
     if mistakes:
         many = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         click.echo(f"cxmyd: {path}: {many}", err=True)
         ctx.exit(1)
 
 
-def _print(path: str, mistakes: tuple[Problem, ...], warnings: tuple[Problem, ...]) -> None:
+def _print(path: Path, mistakes: tuple[Problem, ...], warnings: tuple[Problem, ...]) -> None:
     for problem in mistakes:
-        click.echo(f"{click.style('mistake', fg='red')}  {_line(problem)}")
+        click.echo(f"{click.style('mistake', fg='red')}  {_line(problem, path)}")
     for problem in warnings:
-        click.echo(f"{click.style('warning', fg='yellow')}  {_line(problem)}")
+        click.echo(f"{click.style('warning', fg='yellow')}  {_line(problem, path)}")
     if not mistakes:
         click.echo(f"{path}: {click.style('fit for use', fg='green')}")
 
 
-def _line(problem: Problem) -> str:
+def _line(problem: Problem, path: Path) -> str:
     """`str(problem)` with its parts in colour: key = value, then what to do about it."""
-    where = f"{problem.file}: " if problem.file else ""
-    key = click.style(problem.key, bold=True)
+    file = _file(problem, path)
+    where = f"{file}: " if file else ""
+    key = click.style(problem.key, bold=True) if problem.key else ""
     what = f"{key} = {problem.value}" if problem.key and problem.value else key or problem.value
     return f"{where}{what}: {problem.mend}" if what else f"{where}{problem.mend}"
 
 
-def _object(problem: Problem) -> dict[str, str | None]:
-    return {**problem._asdict(), "file": str(problem.file) if problem.file else None}
+def _object(problem: Problem, path: Path) -> dict[str, str | None]:
+    file = _file(problem, path)
+    return {**problem._asdict(), "file": str(file) if file else None}
+
+
+def _file(problem: Problem, path: Path) -> Path | None:
+    """The file to name with the problem: where it is not in a key of the one that was asked for."""
+    return problem.file or (None if problem.key else path)

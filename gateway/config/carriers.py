@@ -4,17 +4,17 @@ Invariant: every profile that can be found is loaded and checked, in use or not,
 belong to a carrier that this gateway has no link to. Called by `gateway.config.loading`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from gateway.config.models import CarrierSettings
-from gateway.config.problems import of_validation, suggestion
+from gateway.config.problems import key_path, of_validation, shown, suggestion
 from gateway.config.toml import read_toml
 from gateway.dialog.carrier import Carrier
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, Problem, printable
 from location_store.shipped import config_dir
 
 
@@ -32,9 +32,7 @@ def load_carriers(base: Path, overrides: Mapping[str, Mapping[str, Any]]) -> Fou
     files.update({path.stem: path for path in sorted((base / "carriers").glob("*.toml"))})
     carriers: dict[str, Carrier] = {}
     problems = [
-        Problem(f"carrier.{name}", "", f"no carrier of that name{suggestion(name, list(files))}")
-        for name in overrides
-        if name not in files
+        _unknown(name, override, sorted(files)) for name, override in overrides.items() if name not in files
     ]
     for name, path in files.items():
         try:
@@ -42,6 +40,14 @@ def load_carriers(base: Path, overrides: Mapping[str, Mapping[str, Any]]) -> Fou
         except ConfigError as error:
             problems.extend(error.problems)
     return Found(carriers, tuple(files), problems)
+
+
+def _unknown(name: str, override: Mapping[str, Any], known: Sequence[str]) -> Problem:
+    location = ("carrier", name)
+    mend = f"no such carrier, here or among those shipped: {', '.join(known)}{suggestion(name, known)}"
+    if not suggestion(name, known):
+        mend += f"; remove the table, or add carriers/{printable(name)}.toml"
+    return Problem(key_path(location), shown(location, override), mend)
 
 
 def _load(name: str, path: Path, override: Mapping[str, Any]) -> Carrier:

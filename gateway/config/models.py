@@ -273,7 +273,7 @@ class CarrierSettings(Section):
     stay_hours: float = Field(default=4.0, gt=0, le=24, allow_inf_nan=False)
     stay_rule: Literal["continuous", "daily-span"] = "continuous"
     queries_per_day: int = Field(default=10, ge=0, le=100_000)
-    prompt_valid_s: int = Field(default=600, ge=10, le=86_400)
+    prompt_valid_s: int = Field(default=600, ge=1, le=86_400)
     signature: str = Field(default="", max_length=20)
     signature_en: str = Field(default="", max_length=20)
     languages: Annotated[tuple[Literal["zh", "en"], ...], BeforeValidator(_tuple), Field(min_length=1)] = (
@@ -282,7 +282,7 @@ class CarrierSettings(Section):
     )
     timezone: TimeZone = "Asia/Shanghai"
     tries_per_day: int = Field(default=3, ge=1, le=100)
-    tries_per_30_days: int = Field(default=10, ge=1, le=1000)
+    tries_per_30_days: int = Field(default=10, ge=0, le=1000)  # 0: no limit
     help_interval_s: int = Field(default=60, ge=0, le=86_400)
     loop_answers: int = Field(default=30, ge=1, le=100_000)
     loop_window_s: int = Field(default=600, ge=1, le=86_400)

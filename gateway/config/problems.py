@@ -38,14 +38,16 @@ def key_path(location: Location) -> str:
     """`("smsc", 0, "port")` as `smsc[0].port`."""
     path = ""
     for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else printable(step)
+        path += f"[{step}]" if isinstance(step, int) else f".{printable(step)}" if path else printable(step)
     return path
 
 
 def shown(location: Location, value: Any) -> str:
-    """The value as it stands in the file, unless it is a secret or not there."""
-    if value is None or isinstance(value, (dict, list)):
+    """The value as it stands in the file, unless it is a secret or not there; of a table that it is one."""
+    if value is None:
         return ""
+    if isinstance(value, (dict, list)):
+        return ("{ … }" if value else "{}") if isinstance(value, dict) else ("[ … ]" if value else "[]")
     key = next((step for step in reversed(location) if isinstance(step, str)), "")
     if key in _SECRET_KEYS:
         return "(secret)"
@@ -78,7 +80,7 @@ def _mend(finding: ErrorDetails, value: Any, table: str) -> str:
         case "missing":
             mend = f"missing; add `{key} = …`"
         case "extra_forbidden":
-            mend = f"unknown key{_suggest_key(finding['loc'], table)}"
+            mend = _unknown(finding["loc"], value, table)
         case "model_type" | "dict_type":
             mend = f"must be a table, [{key}]"
         case "tuple_type" if isinstance(value, dict):
@@ -97,15 +99,18 @@ def _mend(finding: ErrorDetails, value: Any, table: str) -> str:
     return mend
 
 
-def _suggest_key(location: Location, table: str) -> str:
-    """What was probably meant by an unknown key: a neighbour, or a key of another table."""
+def _unknown(location: Location, value: Any, table: str) -> str:
+    """What was probably meant by an unknown key, one of this table or of another; else what there is."""
     names = [str(step) for step in location if isinstance(step, str)]
     key = names.pop()
-    here = TABLES[".".join([table, *names] if table else names)].model_fields
-    near = suggestion(key, list(here))
-    if near or table:
-        return near
-    for path, section in TABLES.items():
-        if key in section.model_fields:
-            return f"; did you mean {key} of [{path}]?" if path else f"; {key} stands at the top of the file"
-    return ""
+    parent = ".".join([table, *names] if table else names)
+    here = TABLES[parent].model_fields
+    what = "unknown table" if isinstance(value, (dict, list)) else "unknown key"
+    if near := suggestion(key, list(here)):
+        return what + near
+    if not table:
+        for path, section in TABLES.items():
+            if key in section.model_fields:
+                where = f"did you mean {key} of [{path}]?" if path else f"{key} stands at the top of the file"
+                return f"{what}; {where}"
+    return f"{what}: remove it; {f'[{parent}]' if parent else 'the file'} takes {', '.join(here)}"

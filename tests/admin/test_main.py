@@ -182,6 +182,16 @@ def test_config_check_lists_all_and_ends_1(tmp_path: Path) -> None:
     assert json.loads(found.stdout)["ok"] is True
 
 
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    """By its path, where no key can be."""
+    path = tmp_path / "none.toml"
+    result = CliRunner().invoke(main, ["config", "check", "-c", str(path)])
+    assert result.exit_code == 1
+    assert result.stdout == f"mistake  {path}: no such file; name one with -c FILE or CXMYD_CONFIG\n"
+    found = CliRunner().invoke(main, ["config", "check", "-c", str(path), "--json"])
+    assert json.loads(found.stdout)["mistakes"][0]["file"] == str(path)
+
+
 def test_status_without_a_gateway(tmp_path: Path) -> None:
     """Says whom it asked."""
     path = tmp_path / "gateway.toml"
