@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAINLAND_E164 = re.compile(r"861[3-9][0-9]{9}")
+_PLUS_MAINLAND_E164 = re.compile(r"\+861[3-9][0-9]{9}")
 MAINLAND_NATIONAL = re.compile(r"1[3-9][0-9]{9}")
 # libphonenumber holds any 7 to 12 digits possible in China (desk lines have such lengths); a mobile number
 # has 11.
@@ -40,7 +41,6 @@ class BadMsisdn(BadInput):
         )
 
 
-@lru_cache(maxsize=65_536)
 def normalise(text: str, default_country: str = "CN") -> str:
     """E.164 digits without the plus.
 
@@ -48,6 +48,13 @@ def normalise(text: str, default_country: str = "CN") -> str:
     of default_country (ISO 3166-1 alpha-2). Bare digits are read as a national mobile number where they are
     a valid one, else as E.164. The number need be possible, not allocated. Raises BadMsisdn.
     """
+    if _PLUS_MAINLAND_E164.fullmatch(text):  # nearly all
+        return text[1:]
+    return _normalise(text, default_country)
+
+
+@lru_cache(maxsize=65_536)
+def _normalise(text: str, default_country: str) -> str:
     dialled = _DIALLED.fullmatch(_plain(text))
     if dialled is None:
         raise BadMsisdn(text)

@@ -89,14 +89,14 @@ class Intake:
 
     def _mo(self, pdu: Sm | DataSm, line: Line, data: bytes, now_s: float, *, by_id: bool = True) -> Mo:
         return Mo(
-            route=line.route,
-            carrier=carrier_of(pdu.destination.digits, self._numbers, line.carrier),
-            msisdn=self._msisdn(pdu),
-            source=pdu.source,
-            destination=pdu.destination,
-            text=decode(data, pdu.data_coding, line.alphabet),
-            digest=self._digest(pdu, line, data, by_id),
-            received_s=now_s,
+            line.route,
+            carrier_of(pdu.destination.digits, self._numbers, line.carrier),
+            self._msisdn(pdu),
+            pdu.source,
+            pdu.destination,
+            decode(data, pdu.data_coding, line.alphabet),
+            self._digest(pdu, line, data, by_id),
+            now_s,
         )
 
     def _msisdn(self, pdu: Sm | DataSm) -> str | None:
@@ -115,7 +115,7 @@ class Intake:
         """The same for a redelivery, by the SMSC's own id where it sends one, else by all that the
         subscriber sent.
         """
-        smsc_id = pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) if by_id else None
+        smsc_id = pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) if by_id and pdu.tlvs else None
         if smsc_id:
             fields = [b"id", line.route.encode(), _digits(pdu.source.digits), smsc_id]
         else:
@@ -141,11 +141,8 @@ class Intake:
         )
 
     def _keyed(self, fields: list[bytes]) -> bytes:
-        digest = hashlib.blake2b(digest_size=16, key=self._digest_key)
-        for field in fields:
-            digest.update(len(field).to_bytes(4, "big"))
-            digest.update(field)
-        return digest.digest()
+        told_apart = b"".join([b"%d:%b" % (len(field), field) for field in fields])
+        return hashlib.blake2b(told_apart, digest_size=16, key=self._digest_key).digest()
 
 
 def _digits(address: str) -> bytes:

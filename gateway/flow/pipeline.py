@@ -2,19 +2,19 @@
 
 The promise kept here: a message is acknowledged only when (a) every part of its answer was accepted, or (b)
 it is durably parked, or (c) by rule it is not answered. Otherwise the SMSC is told a temporary error and
-keeps it. One subscriber's messages are handled one after the other, in this process by `_in_turn`, across
+keeps it. One subscriber's messages are handled one after the other, in this process by `_line_up`, across
 processes by the lease of `Turns`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from gateway.flow.deciding import Decider, Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
-from gateway.flow.ports import Answered, Busy, Clock, Outbox, Park, Recorder, Turn, Turns
+from gateway.flow.ports import Answered, Busy, Clock, Outbox, Park, Recorder, Timer, Turn, Turns
 from gateway.sms.alphabets import Alphabet
 from gateway.sms.segments import Part, segment
 from location_store.errors import StoreError
@@ -63,22 +63,29 @@ class Pipeline:
         self._recorder = recorder
         self._limits = limits
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+        self._flights: deque[_Flight] = deque()  # the oldest first, and so the first to be too slow
+        self._sweep: Timer | None = None
         self._reference = 0
-        self.in_flight = 0
 
     async def handle(self, mo: Mo, settle: Settle) -> None:
         """One message from an SMSC. `settle` is called once, with what to tell it, as soon as that is
         decided.
         """
+        started_s = self._clock.monotonic()
         if mo.msisdn is None:
-            self._end(mo, Result(Work.DONE, "not_a_subscriber"), self._clock.monotonic())
+            self._end(mo, Result(Work.DONE, "not_a_subscriber"), started_s)
             settle(Verdict.ACK)
             return
-        self.in_flight += 1
-        try:
-            await _Flight(self, mo, self._pseudonyms.of(mo.msisdn), settle).run()
-        finally:
-            self.in_flight -= 1
+        flight = _Flight(self, mo, self._pseudonyms.of(mo.msisdn), settle, started_s)
+        self._watch(flight)
+        result = await self._attempt(mo, flight.who, flight)
+        flight.answered = True
+        self._forget_answered()
+        if result.work is Work.DONE and flight.parking is None:
+            self._end(mo, result, started_s)
+            settle(Verdict.ACK)
+        else:
+            await flight.end(result)
 
     async def accept(self, mo: Mo) -> bool:
         """Park first, answer afterwards: for peers that wait for their response before they read on. False:
@@ -100,41 +107,47 @@ class Pipeline:
         assert mo.msisdn is not None, "only subscribers' messages are parked"
         started_s = self._clock.monotonic()
         who = self._pseudonyms.of(mo.msisdn)
-        result = await self._in_turn(mo.msisdn, lambda: self._attempt(mo, who, lambda _turn: None))
+        result = await self._attempt(mo, who)
         if result.work is not Work.LATER:
             self._end(mo, result, started_s)
         return result
 
     # one attempt
 
-    async def _in_turn(self, msisdn: str, work: Callable[[], Awaitable[Result]]) -> Result:
-        """Run `work` after all earlier work for this subscriber in this process."""
+    def _line_up(self, msisdn: str) -> asyncio.Future[None] | None:
+        """What to wait for until all earlier work for this subscriber in this process has ended."""
         queue = self._queues.get(msisdn)
         if queue is None:
-            self._queues[msisdn] = queue = deque()
-        else:
-            waiting = asyncio.get_running_loop().create_future()
-            queue.append(waiting)
-            await waiting
-        try:
-            return await work()
-        finally:
-            while queue:
-                following = queue.popleft()
-                if not following.done():
-                    following.set_result(None)
-                    break
-            else:
-                del self._queues[msisdn]
+            self._queues[msisdn] = deque()
+            return None
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(waiting)
+        return waiting
 
-    async def _attempt(self, mo: Mo, who: Pseudonym, on_turn: Callable[[Turn], None]) -> Result:
+    def _next_in_line(self, msisdn: str) -> None:
+        queue = self._queues[msisdn]
+        while queue:
+            following = queue.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        del self._queues[msisdn]
+
+    async def _attempt(self, mo: Mo, who: Pseudonym, flight: "_Flight | None" = None) -> Result:
+        assert mo.msisdn is not None, "only a subscriber has turns"
+        earlier = self._line_up(mo.msisdn)
+        if earlier is not None:
+            await earlier
         try:
-            turn = await self._begin(mo, who)
+            turn = await self._turns.begin(who, mo.digest)
             if isinstance(turn, Busy):
-                return Result(Work.LATER, "busy", counts=False)
+                turn = await self._begin_later(mo, who)
+                if isinstance(turn, Busy):
+                    return Result(Work.LATER, "busy", counts=False)
             if isinstance(turn, Answered):
                 return Result(Work.DONE, "redelivered")
-            on_turn(turn)
+            if flight is not None:
+                flight.turn = turn
             return await self._answer(mo, who, turn)
         except StoreError as error:
             self._recorder.failed("store", error)
@@ -142,61 +155,99 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the boundary of one message: its neighbours must flow
             self._recorder.failed("message", error)
             return Result(Work.LATER, type(error).__name__)
+        finally:
+            self._next_in_line(mo.msisdn)
 
-    async def _begin(self, mo: Mo, who: Pseudonym) -> Turn | Answered | Busy:
+    async def _begin_later(self, mo: Mo, who: Pseudonym) -> Turn | Answered | Busy:
+        """Another process has the turn: ask again for as long as a message may take."""
         patience_s = self._clock.monotonic() + self._limits.after_s
-        while True:
-            turn = await self._turns.begin(who, mo.digest)
-            if not isinstance(turn, Busy) or self._clock.monotonic() > patience_s:
-                return turn
+        turn: Turn | Answered | Busy = Busy()
+        while isinstance(turn, Busy) and self._clock.monotonic() <= patience_s:
             await self._clock.sleep(BUSY_PAUSE_S)
+            turn = await self._turns.begin(who, mo.digest)
+        return turn
 
     async def _answer(self, mo: Mo, who: Pseudonym, turn: Turn) -> Result:
-        saying = self._decider.decide(mo, turn, self._clock.wall())
+        now_s = self._clock.wall()
+        saying = self._decider.decide(mo, turn, now_s)
         if saying.guessed:
             self._recorder.guessing(mo.carrier.name, saying.guessed)
-        outcome = Outcome(Sending.ACCEPTED, saying.reason)
         if saying.text is not None:
-            if self._clock.monotonic() > turn.good_until_s:
+            monotonic_s = self._clock.monotonic()
+            if monotonic_s > turn.good_until_s:
                 return Result(Work.LATER, "lease_ended", counts=False)
-            outcome = await self._outbox.send(mo.route, self._mt(mo, saying.text))
+            left_s = mo.received_s + self._limits.answer_ttl_s - now_s
+            outcome = await self._outbox.send(mo.route, self._mt(mo, saying.text, monotonic_s + left_s))
+            if outcome.sending is not Sending.ACCEPTED:
+                return await self._not_sent(mo, who, turn, outcome)
+        # The answer is out; the state must follow.
+        try:
+            await self._turns.finish(who, mo.digest, turn.token, saying.state, saying.state_ttl_s)
+        except StoreError as error:
+            return await self._finish_later(mo, who, turn, saying, error)
+        return Result(Work.DONE, saying.reason)
+
+    async def _not_sent(self, mo: Mo, who: Pseudonym, turn: Turn, outcome: Outcome) -> Result:
         if outcome.sending is Sending.LATER:
             await self._turns.abandon(who, turn.token)
             return Result(Work.LATER, outcome.reason, counts=outcome.reason not in _NOT_ITS_FAULT)
-        if outcome.sending is Sending.REFUSED:
-            # The words did not reach him, so the dialog did not move: only the mark and the lease.
-            await self._turns.finish(who, mo.digest, turn.token, None, 0)
-            return Result(Work.DEAD, outcome.reason)
-        return await self._finish(mo, who, turn, saying)
+        # The words did not reach him, so the dialog did not move: only the mark and the lease.
+        await self._turns.finish(who, mo.digest, turn.token, None, 0)
+        return Result(Work.DEAD, outcome.reason)
 
-    async def _finish(self, mo: Mo, who: Pseudonym, turn: Turn, saying: Saying) -> Result:
-        """The answer is out; the state must follow. A store that goes away in between is given the lease's
-        time to return.
-        """
-        while True:
+    async def _finish_later(
+        self, mo: Mo, who: Pseudonym, turn: Turn, saying: Saying, error: StoreError
+    ) -> Result:
+        """A store that went away after the answer left is given the lease's time to return."""
+        while self._clock.monotonic() < turn.good_until_s:
+            await self._clock.sleep(BUSY_PAUSE_S)
             try:
                 await self._turns.finish(who, mo.digest, turn.token, saying.state, saying.state_ttl_s)
-            except StoreError as error:
-                if self._clock.monotonic() < turn.good_until_s:
-                    await self._clock.sleep(BUSY_PAUSE_S)
-                    continue
-                self._recorder.failed("finish", error)
-                if saying.awaits_reply:  # he was asked, and his reply would not be understood: ask him again
-                    return Result(Work.LATER, "state_lost", counts=False)
-            return Result(Work.DONE, saying.reason)
+            except StoreError as again:
+                error = again
+            else:
+                return Result(Work.DONE, saying.reason)
+        self._recorder.failed("finish", error)
+        if saying.awaits_reply:  # he was asked, and his reply would not be understood: ask him again
+            return Result(Work.LATER, "state_lost", counts=False)
+        return Result(Work.DONE, saying.reason)
 
-    def _mt(self, mo: Mo, text: str) -> Mt:
-        parts = _segmented(text, self._alphabet_of(mo.route))
+    def _mt(self, mo: Mo, text: str, not_after_s: float) -> Mt:
+        alphabet = self._alphabet_of(mo.route)
+        parts = _segmented(text, alphabet)
         if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
             self._reference = (self._reference + 1) & 0xFF
-            parts = segment(text, self._reference, self._alphabet_of(mo.route))
-        age_s = self._clock.wall() - mo.received_s
-        not_after_s = self._clock.monotonic() + self._limits.answer_ttl_s - age_s
+            parts = segment(text, self._reference, alphabet)
         return Mt(mo.destination, mo.source, parts, not_after_s)
 
     def _end(self, mo: Mo, result: Result, started_s: float) -> None:
         elapsed_s = self._clock.monotonic() - started_s
-        self._recorder.ended(mo.carrier.name, result.work.value, result.reason, elapsed_s)
+        self._recorder.ended(mo.carrier.name, result.work, result.reason, elapsed_s)
+
+    # the race of each answer with `after_s`: one timer for all, since all have the same time
+
+    def _watch(self, flight: "_Flight") -> None:
+        self._flights.append(flight)
+        if self._sweep is None:
+            self._sweep = self._clock.call_later(self._limits.after_s, self._park_the_slow)
+
+    def _forget_answered(self) -> None:
+        flights = self._flights
+        while flights and flights[0].answered:
+            flights.popleft()
+
+    def _park_the_slow(self) -> None:
+        self._sweep = None
+        now_s = self._clock.monotonic()
+        while self._flights:
+            flight = self._flights[0]
+            left_s = flight.started_s + self._limits.after_s - now_s
+            if left_s > 0 and not flight.answered:
+                self._sweep = self._clock.call_later(left_s, self._park_the_slow)
+                return
+            self._flights.popleft()
+            if not flight.answered:
+                flight.too_slow()
 
 
 @lru_cache(4096)
@@ -206,60 +257,58 @@ def _segmented(text: str, alphabet: Alphabet) -> tuple[Part, ...]:
 
 
 class _Flight:
-    """One message between its arrival and its acknowledgement: the race between its answer and `after_s`."""
+    """One message between its arrival and its acknowledgement."""
 
-    def __init__(self, pipeline: Pipeline, mo: Mo, who: Pseudonym, settle: Settle) -> None:
+    __slots__ = ("_mo", "_p", "_settle", "answered", "parking", "started_s", "turn", "who")
+
+    def __init__(self, pipeline: Pipeline, mo: Mo, who: Pseudonym, settle: Settle, started_s: float) -> None:
         self._p = pipeline
         self._mo = mo
-        self._who = who
         self._settle = settle
-        self._turn: Turn | None = None
-        self._parking: asyncio.Task[bytes | None] | None = None
+        self.who = who
+        self.started_s = started_s
+        self.turn: Turn | None = None
+        self.answered = False  # the attempt is over, well or not
+        self.parking: asyncio.Task[bytes | None] | None = None
 
-    async def run(self) -> None:
+    async def end(self, result: Result) -> None:
+        """Settle what was not simply answered in time."""
         p, mo = self._p, self._mo
-        assert mo.msisdn is not None
-        started_s = p._clock.monotonic()
-        timer = p._clock.call_later(p._limits.after_s, self._too_slow)
-        result = await p._in_turn(mo.msisdn, lambda: p._attempt(mo, self._who, self._got_turn))
-        timer.cancel()
-        entry_id = await self._parking if self._parking is not None else None
+        entry_id = await self.parking if self.parking is not None else None
         if result.work is Work.LATER:
             await self._later(entry_id, result.reason)
             return
-        p._end(mo, result, started_s)
+        p._end(mo, result, self.started_s)
         try:
             if result.work is Work.DEAD:
-                await p._park.bury(self._who, mo, entry_id, result.reason)
+                await p._park.bury(self.who, mo, entry_id, result.reason)
             elif entry_id is not None:
-                await p._park.remove(self._who, mo, entry_id)
+                await p._park.remove(self.who, mo, entry_id)
         except StoreError as error:
             # A parked entry that stays is recognised by the message's mark; a dead one that is not recorded
             # comes again.
             p._recorder.failed("unpark", error)
-            if result.work is Work.DEAD and self._parking is None:
+            if result.work is Work.DEAD and self.parking is None:
                 self._settle(Verdict.TEMPORARY)
                 return
-        if self._parking is None:
+        if self.parking is None:
             self._settle(Verdict.ACK)
 
     async def _later(self, entry_id: bytes | None, reason: str) -> None:
         """Not answered this time: to the park, unless it is there already."""
         p = self._p
-        if self._parking is None:
+        if self.parking is None:
             entry_id = await self._parked(0, reason)
             self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
         elif entry_id is not None:
             try:
-                await p._park.unhold(self._who, self._mo, entry_id)
+                await p._park.unhold(self.who, self._mo, entry_id)
             except StoreError as error:  # the hold ends by itself
                 p._recorder.failed("unhold", error)
 
-    def _got_turn(self, turn: Turn) -> None:
-        self._turn = turn
-
-    def _too_slow(self) -> None:
-        self._parking = asyncio.get_running_loop().create_task(self._park_under_way())
+    def too_slow(self) -> None:
+        """The SMSC shall not wait any longer: park the message, with its attempt under way."""
+        self.parking = asyncio.get_running_loop().create_task(self._park_under_way())
 
     async def _park_under_way(self) -> bytes | None:
         entry_id = await self._parked(self._p._limits.hold_s, "slow")
@@ -269,9 +318,9 @@ class _Flight:
     async def _parked(self, hold_s: float, reason: str) -> bytes | None:
         p = self._p
         try:
-            if hold_s and self._turn is not None:
-                await p._turns.extend(self._who, self._turn.token, hold_s)
-            entry_id = await p._park.add(self._who, self._mo, hold_s)
+            if hold_s and self.turn is not None:
+                await p._turns.extend(self.who, self.turn.token, hold_s)
+            entry_id = await p._park.add(self.who, self._mo, hold_s)
         except StoreError as error:
             p._recorder.failed("park", error)
             return None

@@ -17,10 +17,9 @@ from twisted.python.failure import Failure
 
 from gateway.config.models import Timers
 from gateway.smpp import events
-from gateway.smpp.constants import CommandId
 from gateway.smpp.pdu import Pdu
 from gateway.smpp.session import Session, SessionConfig
-from gateway.smpp.states import Role, State
+from gateway.smpp.states import Role
 from gateway.smpp.throttle import Throttle
 
 #: Requests that may wait for a slot of the window; more is refused, so that memory stays flat.
@@ -132,15 +131,12 @@ class Connection(Protocol):
     @property
     def may_transmit(self) -> bool:
         """Whether answers can leave by this connection: submit_sm of an ESME, deliver_sm of a listener."""
-        session = self.session
-        return session.state is State.BOUND and (
-            session.may_send(CommandId.SUBMIT_SM) or session.may_send(CommandId.DELIVER_SM)
-        )
+        return self.session.carries_texts
 
     @property
     def usable(self) -> bool:
         """Bound to transmit, and with room for another request."""
-        return self.may_transmit and not self._ended and len(self._waiting) < QUEUE_LIMIT
+        return self.session.carries_texts and not self._ended and len(self._waiting) < QUEUE_LIMIT
 
     @property
     def load(self) -> int:
@@ -233,22 +229,20 @@ class Connection(Protocol):
 
     def _dispatch(self, happened: list[events.Event]) -> None:
         closed = None
+        now_s = self._clock.seconds()
         for event in happened:
-            match event:
-                case events.Incoming(pdu):
-                    self._owner.request_received(self, pdu)
-                case events.Response(future, pdu):
-                    self._throttle.answered(pdu.command_status, self._clock.seconds())
-                    if not future.done():
-                        future.set_result(pdu)
-                case events.Expired(future):
-                    _fail(future, "no response in time")
-                case events.Bound() | events.BindRefused() | events.Invited() | events.BindRequested():
-                    self._owner.bind_event(self, event)
-                case events.Closed():
-                    closed = event
-                case events.Refused() | events.Unbinding():
-                    pass  # the session has answered, and counts
+            if isinstance(event, events.Incoming):
+                self._owner.request_received(self, event.pdu)
+            elif isinstance(event, events.Response):
+                self._throttle.answered(event.pdu.command_status, now_s)
+                if not event.context.done():
+                    event.context.set_result(event.pdu)
+            elif isinstance(event, events.Expired):
+                _fail(event.context, "no response in time")
+            elif isinstance(event, events.Closed):
+                closed = event
+            elif not isinstance(event, events.Refused | events.Unbinding):  # the session answered these
+                self._owner.bind_event(self, event)
         if closed is not None:
             for future in closed.contexts:
                 _fail(future, closed.reason.value)

@@ -13,13 +13,17 @@ from gateway.flow.messages import Mo, Verdict
 from gateway.flow.pipeline import Pipeline
 from gateway.links.connection import Connection
 from gateway.smpp.constants import CommandStatus
-from gateway.smpp.pdu import DataSm, Pdu, Sm
+from gateway.smpp.pdu import DataSm, MessageResp, Pdu, Sm
 from gateway.smpp.receipts import Kind, kind_of
 from location_store.errors import StoreError
 
 #: Messages between arrival and verdict in this process; beyond, the SMSC is told that our queue is full.
 MAX_IN_FLIGHT = 5_000
 
+_STATUS = {
+    Verdict.ACK: int(CommandStatus.ESME_ROK),
+    Verdict.TEMPORARY: int(CommandStatus.ESME_RX_T_APPN),
+}
 Answer = Callable[[int], None]  # given the command_status
 
 
@@ -78,8 +82,10 @@ class Receiving:
         mo = self._intake.whole(pdu, line, self._wall())
         if mo is None:
             self._run(self._part(pdu, line, answer, park_first))
+        elif park_first:
+            self._run(self._park(mo, line, answer))
         else:
-            self._run(self._message(mo, line, answer, park_first))
+            self._run(self._pipeline.handle(mo, lambda verdict: answer(_STATUS[verdict])))
 
     async def _part(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
         try:
@@ -90,21 +96,15 @@ class Receiving:
             return
         if isinstance(joined, Incomplete):
             answer(CommandStatus.ESME_ROK)
+        elif park_first:
+            await self._park(joined, line, answer)
         else:
-            await self._message(joined, line, answer, park_first)
+            await self._pipeline.handle(joined, lambda verdict: answer(_STATUS[verdict]))
 
-    async def _message(self, mo: Mo, line: Line, answer: Answer, park_first: bool) -> None:
-        if park_first:
-            kept = await self._pipeline.accept(mo)
-            answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RX_T_APPN)
-            self._on_park(line.route)
-        else:
-            await self._pipeline.handle(
-                mo,
-                lambda verdict: answer(
-                    CommandStatus.ESME_ROK if verdict is Verdict.ACK else CommandStatus.ESME_RX_T_APPN
-                ),
-            )
+    async def _park(self, mo: Mo, line: Line, answer: Answer) -> None:
+        kept = await self._pipeline.accept(mo)
+        answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RX_T_APPN)
+        self._on_park(line.route)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -117,6 +117,6 @@ def _response(request: Pdu, status: int, message_id: str) -> Pdu:
     response_class = request.response
     assert response_class is not None
     response = response_class(command_status=int(status))
-    if message_id and hasattr(response, "message_id"):
+    if message_id and isinstance(response, MessageResp):
         response.message_id = message_id
     return response

@@ -59,7 +59,10 @@ class Routes:
     def _choose(self, route: str) -> tuple[str, Connection] | None:
         """The least loaded connection of the route, else of another link of the same carrier."""
         for name in (route, *self._same_carrier.get(route, ())):
-            usable = [c for c in self._connections.get(name, ()) if c.usable]
+            connections = self._connections.get(name, ())
+            if len(connections) == 1 and connections[0].usable:
+                return name, connections[0]
+            usable = [c for c in connections if c.usable]
             if usable:
                 return name, min(usable, key=_load)
         return None

@@ -60,14 +60,15 @@ class Calls:
         self._nodes: dict[tuple[str, int], Node] = {}
         self._slots: list[Node | None] = [None] * 16384
         self._refreshing: asyncio.Task[None] | None = None
-        for seed in self._seeds:
+        self._single = self._node(self._seeds[0])
+        for seed in self._seeds[1:]:
             self._node(seed)
 
     @property
     def up(self) -> bool:
         """Whether any call can be served: the node, or (in a cluster) every slot."""
         if not self.is_cluster:
-            return next(iter(self._nodes.values())).up
+            return self._single.up
         if self._slots[0] is None:
             self._refresh_soon()
         return all(node is not None and node.up for node in set(self._slots))
@@ -108,7 +109,7 @@ class Calls:
 
     def _route(self, key: bytes) -> Node:
         if not self.is_cluster:
-            return next(iter(self._nodes.values()))
+            return self._single
         node = self._slots[key_slot(key)]
         if node is None:
             self._refresh_soon()

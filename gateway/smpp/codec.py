@@ -188,6 +188,8 @@ def _decode_message_resp(
 def _message_resp_body(response: p.MessageResp) -> bytes:
     if response.command_status and type(response) is p.SubmitSmResp:
         return b""  # 4.4.2: no body when the message was refused
+    if not response.message_id and not response.tlvs:  # every deliver_sm_resp
+        return b"\0"
     message_id = write_c_octets(response.message_id, 65)
     return message_id + write_tlvs(response.tlvs) if response.tlvs else message_id
 

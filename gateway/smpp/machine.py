@@ -52,6 +52,8 @@ class Counters:
     padded: int = 0  # PDUs with NULs behind their last field
 
 
+_TEXTS = frozenset({p.SubmitSm.command_id, p.DeliverSm.command_id})
+
 Slot = tuple[float, int, Any]  # deadline_s, command_id of the response, context; a class costs too much here
 
 
@@ -82,6 +84,7 @@ class Machine:
         self._reactions = _reactions(self.role, state, self.bind_type)
         allowed = may_send(self.role, self.bind_type) if state is State.BOUND else frozenset()
         self._may_send: frozenset[int] = allowed
+        self.carries_texts = bool(_TEXTS & allowed)  # read for every answer
 
     def _send(self, pdu: p.Pdu) -> None:
         self._out.append(encode(pdu))

@@ -110,10 +110,10 @@ class Session(Machine):
 
         Raises `NotBound`, also when the bind's type does not allow it, `WindowFull`, and `codec.Unencodable`.
         """
-        if self.state is not State.BOUND:
-            raise NotBound(f"the session is {self.state.value}")
         response = pdu.response
         if response is None or pdu.command_id not in self._may_send:
+            if self.state is not State.BOUND:
+                raise NotBound(f"the session is {self.state.value}")
             raise NotBound(f"a bound {self.bind_type.name} {self.role.value} sends no {type(pdu).__name__}")
         if len(self._in_flight) >= self.config.window:
             raise WindowFull(f"{self.config.window} requests wait for their responses")

@@ -24,7 +24,8 @@ class Throttle:
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until the next request may leave; 0: now."""
-        return max(0.0, self._free_at_s - now_s, self._paused_until_s - now_s)
+        free_at_s = max(self._free_at_s, self._paused_until_s) if self._pause_s else self._free_at_s
+        return free_at_s - now_s if free_at_s > now_s else 0.0
 
     def sent(self, now_s: float) -> None:
         if self._step_s:
@@ -34,6 +35,8 @@ class Throttle:
         """Learn from a response: refusals of one burst count as one and double the pause, an ESME_ROK
         halves it.
         """
+        if not command_status and not self._pause_s:
+            return
         if command_status in THROTTLED:
             if now_s >= self._paused_until_s:
                 self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, self._pause_s * 2))

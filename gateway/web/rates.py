@@ -10,8 +10,10 @@ class Rate:
         self._second = 0
 
     def add(self, now_s: float, count: int = 1) -> None:
-        self._roll(int(now_s))
-        self._counts[int(now_s) % len(self._counts)] += count
+        second = int(now_s)
+        if second != self._second:
+            self._roll(second)
+        self._counts[second % len(self._counts)] += count
 
     def per_s(self, now_s: float) -> float:
         """The mean of the last full seconds; the one under way does not count."""
