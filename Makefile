@@ -12,7 +12,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup run test check bench pictures lock clean
+.PHONY: help setup run test check bench pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one r
 pictures: .venv/.dev ## take the pictures of the documentation from the running project
 	@scripts/test-tools
 	@$(BIN)/python scripts/pictures
+
+replies: .venv/.runtime ## write what subscribers are told into docs/dialog.md
+	@$(BIN)/python scripts/replies
 
 lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
