@@ -22,7 +22,7 @@ from gateway.flow.messages import Mo
 from gateway.flow.ports import Turn
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
-from location_store.record import all_stays, unpack
+from location_store.record import timeline, unpack
 from location_store.sole import sole_place
 from location_store.stays import StayRules, visited
 from location_store.subscribers import Subscriber
@@ -32,6 +32,9 @@ from location_store.window import Window, window
 #: Asked of the subscriber, so that the next text means nothing without the stored state.
 _QUESTIONS = frozenset({Kind.ASK_DIGITS, Kind.ASK_CONSENT, Kind.EXPLAIN_INLINE, Kind.WRONG_DIGITS})
 
+#: Of these the ones that spend no try: a crash after the state was stored and before the text left costs
+# nothing.
+_AHEAD = _QUESTIONS - {Kind.WRONG_DIGITS}
 ANSWERS_KEPT = 4096
 
 # Pure functions, and most messages are alike. A text is kept without its sender.
@@ -47,6 +50,8 @@ class Saying(NamedTuple):
     state_ttl_s: int
     reason: str
     awaits_reply: bool
+    ahead: bool  # store the state before the text leaves, so that the reply is understood whatever happens
+    before_ttl_s: int  # of the state as it was, should the text not leave after all
     guessed: int  # subscribers on whom these wrong digits were tried, when that is an alarm; else 0
 
 
@@ -90,7 +95,16 @@ class Decider:
         if decision.reply is not None:
             text = self._words(decision, carrier, turn, subscriber, now_s)
         state, ttl_s = _kept(before, decision.state, now_s, zone)
-        return Saying(text, state, ttl_s, decision.reason, decision.reason in _QUESTIONS, guessed)
+        return Saying(
+            text,
+            state,
+            ttl_s,
+            decision.reason,
+            awaits_reply=decision.reason in _QUESTIONS,
+            ahead=decision.reason in _AHEAD,
+            before_ttl_s=max(1, dialog_state.expires_s(before, now_s, zone) - int(now_s)),
+            guessed=guessed,
+        )
 
     def _identified(self, mo: Mo, digits: str, subscriber: Subscriber | None) -> bool:
         """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
@@ -120,8 +134,8 @@ class Decider:
         place = sole_place(history, rules, start, period.end_min)
         if place is not None:
             return (place,)
-        stays = all_stays(unpack(history))
-        found = visited(stays, rules, self._places.neighbours, period, since, self._zone(carrier))
+        known = timeline(unpack(history))
+        found = visited(known, rules, self._places.neighbours, period, since, self._zone(carrier))
         return tuple(visit.place for visit in found.visits)
 
     def _window(self, carrier: Carrier, now_s: float) -> Window:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from gateway.flow.deciding import Decider, Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
-from gateway.flow.ports import Answered, Busy, Clock, Outbox, Park, Recorder, Timer, Turn, Turns
+from gateway.flow.ports import Answered, Behind, Busy, Clock, Outbox, Park, Recorder, Timer, Turn, Turns
 from gateway.sms.alphabets import Alphabet
 from gateway.sms.segments import Part, segment
 from location_store.errors import StoreError
@@ -24,6 +24,12 @@ from location_store.pseudonyms import Pseudonym, Pseudonyms
 BUSY_PAUSE_S = 0.05
 #: What a message is not charged for as a try: the link was away, or too fast for the SMSC.
 _NOT_ITS_FAULT = frozenset({"no_link", "throttled", "expired"})
+
+_NO_TURN = {
+    Answered: Result(Work.DONE, "redelivered"),
+    Busy: Result(Work.LATER, "busy", counts=False),
+    Behind: Result(Work.LATER, "behind", counts=False),
+}
 
 Settle = Callable[[Verdict], None]
 
@@ -139,13 +145,12 @@ class Pipeline:
         if earlier is not None:
             await earlier
         try:
-            turn = await self._turns.begin(who, mo.digest)
+            fresh = flight is not None
+            turn = await self._turns.begin(who, mo.digest, fresh=fresh)
             if isinstance(turn, Busy):
-                turn = await self._begin_later(mo, who)
-                if isinstance(turn, Busy):
-                    return Result(Work.LATER, "busy", counts=False)
-            if isinstance(turn, Answered):
-                return Result(Work.DONE, "redelivered")
+                turn = await self._begin_later(mo, who, fresh)
+            if not isinstance(turn, Turn):
+                return _NO_TURN[type(turn)]
             if flight is not None:
                 flight.turn = turn
             return await self._answer(mo, who, turn)
@@ -158,13 +163,13 @@ class Pipeline:
         finally:
             self._next_in_line(mo.msisdn)
 
-    async def _begin_later(self, mo: Mo, who: Pseudonym) -> Turn | Answered | Busy:
+    async def _begin_later(self, mo: Mo, who: Pseudonym, fresh: bool) -> Turn | Answered | Busy | Behind:
         """Another process has the turn: ask again for as long as a message may take."""
         patience_s = self._clock.monotonic() + self._limits.after_s
-        turn: Turn | Answered | Busy = Busy()
+        turn: Turn | Answered | Busy | Behind = Busy()
         while isinstance(turn, Busy) and self._clock.monotonic() <= patience_s:
             await self._clock.sleep(BUSY_PAUSE_S)
-            turn = await self._turns.begin(who, mo.digest)
+            turn = await self._turns.begin(who, mo.digest, fresh=fresh)
         return turn
 
     async def _answer(self, mo: Mo, who: Pseudonym, turn: Turn) -> Result:
@@ -174,12 +179,15 @@ class Pipeline:
             self._recorder.guessing(mo.carrier.name, saying.guessed)
         if saying.text is not None:
             monotonic_s = self._clock.monotonic()
-            if monotonic_s > turn.good_until_s:
+            ours = monotonic_s <= turn.good_until_s
+            if ours and saying.ahead and saying.state is not None:
+                ours = await self._turns.keep(who, turn.token, saying.state, saying.state_ttl_s)
+            if not ours:
                 return Result(Work.LATER, "lease_ended", counts=False)
             left_s = mo.received_s + self._limits.answer_ttl_s - now_s
             outcome = await self._outbox.send(mo.route, self._mt(mo, saying.text, monotonic_s + left_s))
             if outcome.sending is not Sending.ACCEPTED:
-                return await self._not_sent(mo, who, turn, outcome)
+                return await self._not_sent(mo, who, turn, saying, outcome)
         # The answer is out; the state must follow.
         try:
             await self._turns.finish(who, mo.digest, turn.token, saying.state, saying.state_ttl_s)
@@ -187,7 +195,9 @@ class Pipeline:
             return await self._finish_later(mo, who, turn, saying, error)
         return Result(Work.DONE, saying.reason)
 
-    async def _not_sent(self, mo: Mo, who: Pseudonym, turn: Turn, outcome: Outcome) -> Result:
+    async def _not_sent(self, mo: Mo, who: Pseudonym, turn: Turn, saying: Saying, outcome: Outcome) -> Result:
+        if saying.ahead:  # the question did not reach him; and the next attempt is no second query
+            await self._turns.keep(who, turn.token, turn.state, saying.before_ttl_s)
         if outcome.sending is Sending.LATER:
             await self._turns.abandon(who, turn.token)
             return Result(Work.LATER, outcome.reason, counts=outcome.reason not in _NOT_ITS_FAULT)

@@ -31,12 +31,20 @@ class Busy(NamedTuple):
     """Another message of the same subscriber has the turn, in another process."""
 
 
+class Behind(NamedTuple):
+    """Earlier messages of the subscriber are parked: this one has to go behind them."""
+
+
 class Turns(Protocol):
     """One turn at a time for each subscriber, across all processes. All raise StoreUnavailable when the
     store is away.
     """
 
-    async def begin(self, who: Pseudonym, digest: bytes) -> Turn | Answered | Busy: ...
+    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
+        """`fresh`: the message comes from the SMSC, not from the park."""
+
+    async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
+        """Store the state (empty: none) while the turn goes on; False when the lease had ended."""
 
     async def finish(
         self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int

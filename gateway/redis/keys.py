@@ -21,6 +21,11 @@ def lease_key(who: Pseudonym) -> bytes:
     return _subscriber_key(b"l", who)
 
 
+def parked_key(who: Pseudonym) -> bytes:
+    """How many of his messages are parked: while there are any, a new one goes behind them."""
+    return _subscriber_key(b"k", who)
+
+
 def mark_key(who: Pseudonym, digest: bytes) -> bytes:
     """That the message of this digest was answered."""
     return b"m:{%d}:%s" % (who.partition, digest)

@@ -18,13 +18,13 @@ from gateway.dialog.carrier import Carrier
 from gateway.flow.messages import Mo
 from gateway.flow.ports import Clock, Entry
 from gateway.redis.calls import Calls
-from gateway.redis.keys import PARK_SHARDS, hold_key, park_key, shard_of
+from gateway.redis.keys import PARK_SHARDS, hold_key, park_key, parked_key, shard_of
 from gateway.redis.library import function
 from gateway.smpp.pdu import Address
 from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym
 
-OWN, MOVE, LEASE = function("own"), function("move"), function("lease")
+OWN, MOVE, LEASE, TALLY = map(function, ("own", "move", "lease", "tally"))
 
 #: A worker that stops renewing is taken over after this long.
 OWNER_LEASE_S = 3.0
@@ -98,6 +98,9 @@ class RedisPark:
 
     async def add(self, who: Pseudonym, mo: Mo, hold_s: float) -> bytes:
         shard = shard_of(who)
+        # Counted before it is there and until after it is gone: if we die in between, his messages take the
+        # longer way through the park until the count expires, but never overtake one another.
+        await self._tally(who, 1)
         entry_id: bytes = await self._append(b"q", who, mo, "h", "1" if hold_s > 0 else "0")
         if hold_s > 0:
             key = hold_key(mo.route, shard, entry_id)
@@ -124,6 +127,10 @@ class RedisPark:
             *more,
         )
 
+    async def _tally(self, who: Pseudonym, change: int) -> None:
+        key = parked_key(who)
+        await self._calls.call(key, "FCALL", TALLY, 1, key, change, int(self._ttl_s) + 1)
+
     async def unhold(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None:
         key = hold_key(mo.route, shard_of(who), entry_id)
         await self._calls.call(key, "DEL", key)
@@ -135,6 +142,7 @@ class RedisPark:
         tries = park_key(b"n", mo.route, shard)
         await self._calls.call(tries, "HDEL", tries, entry_id)
         await self.unhold(who, mo, entry_id)
+        await self._tally(who, -1)
 
     async def bury(self, who: Pseudonym, mo: Mo, entry_id: bytes | None, reason: str) -> None:
         died_ms = int(self._clock.wall() * 1000)
@@ -142,6 +150,7 @@ class RedisPark:
             await self._append(b"x", who, mo, "r", reason, "d", str(died_ms))
             return
         await self.bury_id(mo.route, shard_of(who), entry_id, reason)
+        await self._tally(who, -1)
 
     async def bury_id(self, route: str, shard: int, entry_id: bytes, reason: str) -> None:
         """Bury an entry by its id alone (one that cannot be opened has no sender we could know)."""

@@ -7,14 +7,14 @@ from itertools import count
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.flow.ports import Answered, Busy, Turn
+from gateway.flow.ports import Answered, Behind, Busy, Turn
 from gateway.redis.calls import Calls
-from gateway.redis.keys import lease_key, mark_key, parts_key, state_key
+from gateway.redis.keys import lease_key, mark_key, parked_key, parts_key, state_key
 from gateway.redis.library import function
 from location_store.pseudonyms import Pseudonym
 from location_store.store import history_key, subscriber_key
 
-BEGIN, FINISH, LEASE, JOIN = (function(name) for name in ("begin", "finish", "lease", "join"))
+BEGIN, KEEP, FINISH, LEASE, JOIN = map(function, ("begin", "keep", "finish", "lease", "join"))
 
 #: The parts of a long message are seconds apart; the SMSC redelivers for much longer than a phone sends.
 PARTS_TTL_S = 600
@@ -34,7 +34,7 @@ class RedisTurns:
         self._process = secrets.token_hex(6).encode()
         self._count = count()
 
-    async def begin(self, who: Pseudonym, digest: bytes) -> Turn | Answered | Busy:
+    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
         token = b"%s-%x" % (self._process, next(self._count))
         state = state_key(who)
         good_until_s = self._monotonic() + self._lease_s * 0.9
@@ -42,23 +42,32 @@ class RedisTurns:
             state,
             "FCALL",
             BEGIN,
-            5,
+            6,
             state,
             lease_key(who),
             mark_key(who, digest),
             history_key(who),
             subscriber_key(who),
+            parked_key(who),
             who.field,
             token,
             self._lease_ms,
             self._process,
+            "1" if fresh else "0",
         )
+        if reply[0] == 3:
+            return Behind()
         if reply[0] == 2:
             return Answered()
         if reply[0] == 1:
             return Busy()
         _, state_blob, history, subscriber = reply
         return Turn(token, state_blob or b"", history, subscriber, good_until_s)
+
+    async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
+        key = state_key(who)
+        ours = await self._calls.call(key, "FCALL", KEEP, 2, key, lease_key(who), token, state, ttl_s)
+        return bool(ours)
 
     async def finish(
         self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int

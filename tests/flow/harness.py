@@ -26,7 +26,13 @@ from location_store.places import Places
 from location_store.pseudonyms import Layout, Pseudonyms
 
 PLAIN = Carrier(name="plain", numbers=("10086",), dialog="none", signature="【测试】")
-PROMPT = Carrier(name="china-mobile", numbers=("10086",), dialog="prompt-for-id", signature="【中国移动】")
+PROMPT = Carrier(
+    name="china-mobile",
+    numbers=("10086",),
+    dialog="prompt-for-id",
+    signature="【中国移动】",
+    queries_per_day=5,
+)
 CARRIERS = {carrier.name: carrier for carrier in (PLAIN, PROMPT)}
 ROUTE = "smsc-1"
 

@@ -14,7 +14,7 @@ from gateway.flow.ports import Turn
 from location_store.errors import StoreError
 from location_store.places import Places
 from location_store.record import History, pack
-from location_store.stays import Stay
+from location_store.stays import Segment
 from location_store.subscribers import Subscriber
 from location_store.subscribers import pack as pack_subscriber
 from tests.flow.harness import PLAIN, PROMPT, mo, pseudonyms
@@ -28,7 +28,7 @@ def history(*stays: tuple[int, int, int]) -> bytes:
     """Stays of (place, days ago, hours)."""
     now_min = int(NOW_S) // 60
     made = [
-        Stay(place, now_min - days * DAY_MIN, now_min - days * DAY_MIN + 60 * hours, 60 * hours)
+        Segment(place, now_min - days * DAY_MIN, now_min - days * DAY_MIN + 60 * hours)
         for place, days, hours in stays
     ]
     return pack(History(tuple(made)), 1)

@@ -176,6 +176,60 @@ def test_a_dialog_goes_on_in_another_process(
     run(scenario)
 
 
+def test_a_question_that_left_is_remembered_after_kill_9(
+    run: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
+    """The process dies between the prompt and the end of its turn: the digits are understood all the same."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.gate = asyncio.Event()
+        dying = asyncio.ensure_future(p.deliver(mo(carrier=PROMPT)))
+        await until(lambda: p.smsc.sent)
+        async with process(redis_url, tmp_path, after_s=3.0) as other:
+            assert await other.deliver(mo("1234", carrier=PROMPT)) is Verdict.ACK
+            assert "今天还可试2次" in other.smsc.sent[0][1]
+        p.smsc.gate.set()
+        await dying
+
+    run(scenario, after_s=10.0, lease_s=0.3)
+
+
+def test_a_prompt_that_could_not_leave_is_no_query(run: Callable[..., None]) -> None:
+    """However often it is tried: the subscriber's day has as many queries left as before."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [Outcome(Sending.LATER, "no_link")] * 7
+        assert await p.deliver(mo(carrier=PROMPT)) is Verdict.ACK
+        p.worker.start()
+        await until(lambda: _is_empty(p), 10)
+        assert "请在10分钟内回复" in p.smsc.sent[-1][1]
+
+    run(scenario)
+
+
+def test_behind_a_parked_message_nothing_overtakes(
+    run: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
+    """In any process: the digits wait until the keyword before them was answered."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [Outcome(Sending.LATER, "no_link")]
+        assert await p.deliver(mo(carrier=PROMPT)) is Verdict.ACK
+        async with process(redis_url, tmp_path) as other:
+            assert await other.deliver(mo("1234", carrier=PROMPT)) is Verdict.ACK
+            assert other.smsc.sent == []
+            assert await p.waiting() == 2
+            other.worker.start()
+            await until(lambda: len(other.smsc.sent) == 2)
+            assert "请在10分钟内回复" in other.smsc.sent[0][1]
+            assert "今天还可试2次" in other.smsc.sent[1][1]
+            await until(lambda: _is_empty(p))
+            assert await other.deliver(mo("0000", carrier=PROMPT)) is Verdict.ACK
+            assert "今天还可试1次" in other.smsc.sent[2][1]
+
+    run(scenario)
+
+
 def test_a_turn_left_by_a_dead_process_is_taken_over(
     run: Callable[..., None], redis_url: str, tmp_path: Path
 ) -> None:
@@ -201,7 +255,7 @@ def test_a_turn_whose_begin_was_never_answered_blocks_nobody(run: Callable[..., 
     async def scenario(p: Process) -> None:
         message = mo()
         assert message.msisdn is not None
-        await p.pipeline._turns.begin(p.pipeline._pseudonyms.of(message.msisdn), message.digest)
+        await p.pipeline._turns.begin(p.pipeline._pseudonyms.of(message.msisdn), message.digest, fresh=True)
         assert await p.deliver(message) is Verdict.ACK
         assert len(p.smsc.sent) == 1
         assert await p.waiting() == 0

@@ -59,7 +59,7 @@ class Service:
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
-        self._redis_url = redis_url
+        self.redis_url = redis_url
 
     def fill(self) -> None:
         """Key, cells, subscribers and sightings through the commands a user has."""
@@ -97,7 +97,7 @@ class Service:
     def _configure(self, name: str, http_port: int, sections: str) -> Path:
         path = self.folder / name
         path.write_text(
-            f"[redis]\nurl = {json.dumps(self._redis_url)}\n"
+            f"[redis]\nurl = {json.dumps(self.redis_url)}\n"
             '[keys]\nfile = "keys.json"\n[data]\ndir = "data"\n'
             f'[http]\nlisten = "127.0.0.1:{http_port}"\n{sections}',
             encoding="utf-8",
