@@ -11,6 +11,17 @@ def _subscriber_key(kind: bytes, who: Pseudonym) -> bytes:
     return b"%s:{%d}:%d:%s" % (kind, who.partition, who.bucket, who.field)
 
 
+def tag_of(who: Pseudonym) -> str:
+    """A subscriber's name in a parked entry."""
+    return f"{who.partition}.{who.bucket}.{who.field.hex()}"
+
+
+def of_tag(tag: str) -> Pseudonym:
+    """The pseudonym in a tag. Raises ValueError on anything else."""
+    partition, bucket, field = tag.split(".")
+    return Pseudonym(int(partition), int(bucket), bytes.fromhex(field))
+
+
 def state_key(who: Pseudonym) -> bytes:
     """Where the dialog stands."""
     return _subscriber_key(b"d", who)

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.dialog import state as dialog_state
-from gateway.redis.keys import PARK_SHARDS, lease_key, park_key, state_key
+from gateway.redis.keys import PARK_SHARDS, lease_key, of_tag, park_key, parked_key, state_key
 from location_store.errors import BadInput, StoreRefused
 from location_store.nodes import Command, Nodes
 from location_store.pseudonyms import Pseudonym
 
 _PAGE = 500
+_LONGEST_TTL_S = 7 * 86_400.0  # what the configuration allows; only the count's own clean-up hangs on it
 _ENTRY = re.compile(r"(?P<route>.+)/(?P<shard>[0-9]{1,3})/(?P<kind>[qx])/(?P<id>[0-9]+-[0-9]+)")
 
 
@@ -23,7 +24,7 @@ class Parked(NamedTuple):
 
     id: str  # "<route>/<shard>/<q waiting, x dead>/<stream id>": what `parked retry` and `parked drop` take
     route: str
-    subscriber: str  # hexadecimal pseudonym
+    subscriber: str  # his pseudonym
     received_s: float
     expires_s: float
     tries: int
@@ -92,14 +93,27 @@ def retry(nodes: Nodes, entry: str, now_s: float, ttl_s: float) -> None:
         "x", int((now_s + ttl_s) * 1000),
     )  # fmt: skip
     nodes.call(dead, "XDEL", dead, stream_id)
+    _tally(nodes, fields[b"s"], 1, ttl_s)
 
 
 def drop(nodes: Nodes, entry: str) -> None:
     """Remove an entry, dead or waiting, for good. Raises BadInput when there is none of that id."""
     route, shard, kind, stream_id = _parts(entry)
     key = park_key(kind, route, shard)
-    if not nodes.call(key, "XDEL", key, stream_id):
+    found = nodes.call(key, "XRANGE", key, stream_id, stream_id)
+    if not found or not nodes.call(key, "XDEL", key, stream_id):
         raise BadInput(f"nothing parked under {entry!r}: `cxmyd parked list` shows the ids")
+    if kind == b"q":
+        _tally(nodes, found[0][1][b"s"], -1, _LONGEST_TTL_S)
+
+
+def _tally(nodes: Nodes, tag: bytes, change: int, ttl_s: float) -> None:
+    """Count an entry that was put back or removed by hand among its subscriber's parked ones."""
+    key = parked_key(of_tag(tag.decode()))
+    if nodes.call(key, "INCRBY", key, change) > 0:
+        nodes.call(key, "EXPIRE", key, int(ttl_s) + 1)
+    else:
+        nodes.call(key, "DEL", key)
 
 
 def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]:

@@ -18,7 +18,7 @@ from gateway.dialog.carrier import Carrier
 from gateway.flow.messages import Mo
 from gateway.flow.ports import Clock, Entry
 from gateway.redis.calls import Calls
-from gateway.redis.keys import PARK_SHARDS, hold_key, park_key, parked_key, shard_of
+from gateway.redis.keys import PARK_SHARDS, hold_key, park_key, parked_key, shard_of, tag_of
 from gateway.redis.library import function
 from gateway.smpp.pdu import Address
 from location_store.errors import StoreError
@@ -117,7 +117,7 @@ class RedisPark:
             *limit,
             "*",
             "s",
-            who.field.hex(),
+            tag_of(who),
             "t",
             int(mo.received_s * 1000),
             "x",

@@ -32,7 +32,7 @@ def linked(make_desk: Callable[[str], Desk], redis_url: str) -> Desk:
 def park(client: Any, kind: bytes, entry: str, **more: str) -> None:
     """Put a message on the route as the gateway does; its sealed content matters to nobody here."""
     now_ms = int(time.time() * 1000)
-    fields = {"s": "0123", "t": now_ms, "x": now_ms + 60_000, "c": b"sealed", "h": "0", **more}
+    fields = {"s": "1.2.0123", "t": now_ms, "x": now_ms + 60_000, "c": b"sealed", "h": "0", **more}
     client.xadd(park_key(kind, "mobile-1", 1), fields, id=entry)
 
 
