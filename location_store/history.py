@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from location_store import record, subscribers
 from location_store.pseudonyms import Pseudonyms
-from location_store.stays import Neighbours, StayRule, StayRules, Visits, clip, visited
+from location_store.stays import Neighbours, StayRule, StayRules, Visits, visited
 from location_store.subscribers import Subscriber
 from location_store.window import Through, window
 
@@ -60,16 +60,17 @@ def facts(
         return Facts(known=False, subscriber=subscriber, visits=Visits([], []))
     tz = ZoneInfo(profile.timezone)
     period = window(now_s, days=profile.window_days, through=profile.through, tz=tz)
-    stays = record.all_stays(record.unpack(history)) if history else []
+    timeline = record.timeline(record.unpack(history)) if history else []
     visits = visited(
-        stays,
+        timeline,
         StayRules(profile.stay_hours, profile.stay_rule),
         neighbours,
         period,
         subscriber.since_min,
         tz,
     )
-    return Facts(subscriber.imported or bool(clip(stays, *period)), subscriber, visits)
+    seen = any(each.last_min >= period.start_min and each.first_min < period.end_min for each in timeline)
+    return Facts(subscriber.imported or seen, subscriber, visits)
 
 
 def subscriber_view(
@@ -128,5 +129,5 @@ def _rfc3339(minute: int, tz: ZoneInfo) -> str:
     return datetime.fromtimestamp(60 * minute, tz).isoformat()
 
 
-def _hours(minutes: int) -> float:
+def _hours(minutes: float) -> float:
     return round(minutes / 60, 4)

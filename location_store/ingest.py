@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -33,8 +34,9 @@ from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE, BadTimes, Cells, Checked, Countries, TimeFormat, check
 from location_store.sources import BLOCK_BYTES, size_of
-from location_store.stays import NEW_RECORD_GAP_MIN
+from location_store.stays import NEW_STAY_GAP_MIN
 from location_store.store import MAX_ATTEMPTS, Store, Update
+from location_store.window import Window, day_starts
 
 Progress = Callable[[int, int | None], None]
 """Bytes read so far, of how many (None: not known)."""
@@ -80,12 +82,28 @@ class Totals:
 
 
 class Settings(NamedTuple):
-    """now_s: unix seconds. keep_from_min: unix minute at which the longest window of any carrier begins."""
+    """What a configuration asks of ingest.
+
+    now_s: unix seconds. keep_from_min: unix minute at which the longest window of any carrier begins.
+    day_zones: zones at whose midnights segments end, for the carriers that reckon by days ("daily-span").
+    """
 
     now_s: float
     keep_from_min: int
     lateness_min: int = LATENESS_MIN
     default_country: str = "CN"
+    day_zones: tuple[ZoneInfo, ...] = ()
+
+    @property
+    def cutoff_min(self) -> int:
+        """Where memory ends: a stay over the start of the window has its last sighting before that here."""
+        return self.keep_from_min - NEW_STAY_GAP_MIN
+
+    @property
+    def midnights_min(self) -> list[int]:
+        """The unix minutes, ascending, at which segments end: from the cutoff to past tomorrow."""
+        span = Window(self.cutoff_min, int(self.now_s // 60) + 2880)
+        return sorted({start for zone in self.day_zones for start in day_starts(span, zone)})
 
     def after(self, elapsed_s: float) -> Settings:
         """The same some time later; the window moves by whole days, at most one behind midnight."""
@@ -124,7 +142,7 @@ class Ingester:
         old = minute < self.settings.keep_from_min
         # Rows shortly before the window are merged all the same, by themselves since they are counted as old:
         # readers clip a stay that crosses the window's edge, and for that its beginning must be known.
-        edge = old & (minute >= self.settings.keep_from_min - NEW_RECORD_GAP_MIN)
+        edge = old & (minute >= self.settings.cutoff_min)
         if edge.any():
             self._merge(good.filter(edge))
         late = self._merge(good.filter(~old))
@@ -136,6 +154,7 @@ class Ingester:
         numbers, owner = np.unique(good["msisdn"].cast(pl.Int64).to_numpy(), return_inverse=True)
         minute, place = good["time_s"].to_numpy() // 60, good["place"].to_numpy()
         pseudonyms = [self._pseudonym(str(number)) for number in numbers.tolist()]
+        midnights = self.settings.midnights_min
         late = None
         for _ in range(MAX_ATTEMPTS):
             states = self.store.read_histories(pseudonyms)
@@ -145,7 +164,8 @@ class Ingester:
                 minute,
                 place,
                 lateness_min=self.settings.lateness_min,
-                cutoff_min=self.settings.keep_from_min - NEW_RECORD_GAP_MIN,
+                cutoff_min=self.settings.cutoff_min,
+                midnights_min=midnights,
                 neighbours=self._places.neighbours,
             )
             late = merged.late if late is None else late

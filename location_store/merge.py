@@ -2,15 +2,15 @@
 
 Theory of operation. A history is a fold over sightings in the order of time, but they arrive late, doubled
 and out of order. So the sightings of the last `lateness` before a subscriber's newest one are kept as they
-are (the tail), and only what is older is folded into stays for good (settled). A sighting within the tail's
-reach is put where it belongs; one that is later than that is counted and left out. What is late depends on
-the order of arrival alone, so the result is the same however the input is cut into batches, and merging
-something again changes nothing.
+are (the tail), and only what is older is folded into segments for good (settled). A sighting within the
+tail's reach is put where it belongs; one that is later than that is counted and left out. What is late
+depends on the order of arrival alone, so the result is the same however the input is cut into batches, and
+merging something again changes nothing.
 
-Invariant: all_stays(unpack(merged)) equals stays.fold over all sightings that were in time (property-tested
-against a reference that keeps every sighting), as long as no record is over its limits: 255 stays, 1024
-points in the tail, 45 days. Called by ingest. Work is columnar over the batch; per changed subscriber only
-the slicing of its bytes.
+Invariant: the stays and visits of a merged record are those of all its sightings that were in time
+(property-tested against a reference that keeps every sighting), as long as no record is over its limits: 255
+segments, 1024 points in the tail, 45 days. Called by ingest. Work is columnar over the batch; per changed
+subscriber only the slicing of its bytes.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from location_store.record import EPOCH_MIN, MAX_MIN, MAX_STAYS
-from location_store.record_columns import Ints, Points, Stays, pack_columns, unpack_columns
-from location_store.stays import MAX_STEP_MIN, NEW_RECORD_GAP_MIN, Neighbours, Stay, absorb_drift
+from location_store.record import EPOCH_MIN, MAX_MIN, MAX_SEGMENTS
+from location_store.record_columns import Ints, Points, Segments, pack_columns, unpack_columns
+from location_store.stays import MAX_STEP_MIN, Neighbours, Segment, absorb_drift, runs
 
 LATENESS_MIN = 120
 MAX_TAIL_POINTS = 1024  # more is a number that many phones share; its effective lateness shrinks
@@ -42,7 +42,7 @@ class _Horizons(NamedTuple):
     """Of every owner, -1 where there is none."""
 
     newest: Ints  # minute of the newest sighting
-    settled: Ints  # last minute of the settled stays: nothing at or before it can be put in any more
+    settled: Ints  # last minute of the settled segments: nothing at or before it can be put in any more
 
 
 def merge(
@@ -53,6 +53,7 @@ def merge(
     *,
     lateness_min: int = LATENESS_MIN,
     cutoff_min: int = EPOCH_MIN,
+    midnights_min: Sequence[int] = (),
     neighbours: Neighbours | None = None,
 ) -> MergeResult:
     """Merge sightings into the records of subscribers.
@@ -60,14 +61,16 @@ def merge(
     states[i]: record of subscriber i as stored, None for none. owner, minute (unix), place: equally long
     integer columns, a row a sighting, in the order of arrival; owner indexes states. late: a row more than
     lateness_min behind the newest row of its subscriber that arrived before it. old: before cutoff_min;
-    stays that ended before it are dropped from every record that is written. neighbours: lets drift be
-    absorbed before stays must be dropped in a record that is over its limit. Raises RecordError for a
-    damaged state, ValueError for columns that do not fit.
+    segments that ended before it are dropped from every record that is written. midnights_min: ascending;
+    no segment goes on over one of them, so that it is known what was seen on either day. neighbours: lets
+    drift be absorbed before segments must be dropped in a record that is over its limit. Raises RecordError
+    for a damaged state, ValueError for columns that do not fit.
     """
     sightings = _sightings(len(states), owner, minute, place)
     cutoff = max(cutoff_min - EPOCH_MIN, 0)
-    stays, tails = unpack_columns(states)
-    horizons = _horizons(len(states), stays, tails)
+    midnights = np.asarray(midnights_min, np.int64) - EPOCH_MIN
+    segments, tails = unpack_columns(states)
+    horizons = _horizons(len(states), segments, tails)
     in_time, late, old = _in_time(sightings, horizons, lateness_min, cutoff)
     merged: list[bytes | None] = [None] * len(states)
 
@@ -78,14 +81,15 @@ def merge(
         return MergeResult(merged, late, old)
 
     index = np.cumsum(grown) - 1  # from here on owners are counted among the changed ones
-    stays = _of(stays, grown, index)
+    segments = _of(segments, grown, index)
     points = Points(*(column[grown[points.owner]] for column in points))
     points = points._replace(owner=index[points.owner])
     settling, tails = _split(points, lateness_min)
-    stays = _trim(_settle(stays, settling), cutoff)
-    stays = _limit(stays, neighbours)
+    segments = _settle(segments, settling, midnights)
+    segments = segments.where(segments.last >= cutoff)
+    segments = _limit(segments, midnights, neighbours)
     counts = [(state[0] + 1 if (state := states[i]) else 1) for i in changed.tolist()]
-    blobs = pack_columns(stays, tails, np.array(counts, np.int64) & 0xFF)
+    blobs = pack_columns(segments, tails, np.array(counts, np.int64) & 0xFF)
     for i, blob in zip(changed.tolist(), blobs, strict=True):
         merged[i] = blob
     return MergeResult(merged, late, old)
@@ -107,12 +111,12 @@ def _sightings(histories: int, owner: Column, minute: Column, place: Column) -> 
     return rows
 
 
-def _horizons(histories: int, stays: Stays, tails: Points) -> _Horizons:
+def _horizons(histories: int, segments: Segments, tails: Points) -> _Horizons:
     newest = np.full(histories, -1, np.int64)
     settled = np.full(histories, -1, np.int64)
     # rows are in order of time, and of repeated indices the last assignment stays
     newest[tails.owner] = tails.minute
-    settled[stays.owner] = stays.last
+    settled[segments.owner] = segments.last
     return _Horizons(newest, settled)
 
 
@@ -138,9 +142,9 @@ def _union(tails: Points, rows: Points) -> Points:
     return Points(key >> 40, key >> 16 & MAX_MIN, key & 0xFFFF)
 
 
-def _of(stays: Stays, chosen: npt.NDArray[np.bool_], index: Ints) -> Stays:
-    stays = stays.where(chosen[stays.owner])
-    return stays._replace(owner=index[stays.owner])
+def _of(segments: Segments, chosen: npt.NDArray[np.bool_], index: Ints) -> Segments:
+    segments = segments.where(chosen[segments.owner])
+    return segments._replace(owner=index[segments.owner])
 
 
 def _split(points: Points, lateness: int) -> tuple[Points, Points]:
@@ -159,75 +163,63 @@ def _split(points: Points, lateness: int) -> tuple[Points, Points]:
     return Points(*(column[settles] for column in points)), Points(*(column[~settles] for column in points))
 
 
-def _settle(stays: Stays, points: Points) -> Stays:
-    """stays.fold as columns: the last stay of each owner goes on with his points.
+def _settle(segments: Segments, points: Points, midnights: Ints) -> Segments:
+    """The points folded in: the last segment of each owner goes on with them, as if it were his first row."""
+    is_last = segments.is_last()
+    done, seed = segments.where(~is_last), segments.where(is_last)
+    rows = _by_owner(seed, Segments(points.owner, points.place, points.minute, points.minute))
+    return _by_owner(done, _fold(rows, midnights))
 
-    It is put before them as a first row with its own first minute and dwell; every row then begins a stay or
-    adds to it.
-    """
-    is_last = stays.is_last()
-    done, seed = stays.where(~is_last), stays.where(is_last)
-    zeros = np.zeros_like(points.minute)
-    rows = _by_owner(seed, Stays(points.owner, points.place, points.minute, points.minute, zeros))
+
+def _fold(rows: Segments, midnights: Ints) -> Segments:
+    """Rows joined: of one owner and place, after a silence of 2 h at most, with no midnight between."""
     if not rows.owner.size:
         return rows
-    gap = rows.first[1:] - rows.last[:-1]
     same = (rows.owner[1:] == rows.owner[:-1]) & (rows.place[1:] == rows.place[:-1])
-    same &= gap <= NEW_RECORD_GAP_MIN
-    begins = np.append(True, ~same)
-    starts = np.flatnonzero(begins)
-    gain = np.append(0, np.where(same, np.minimum(gap, MAX_STEP_MIN), 0))
+    same &= rows.first[1:] - rows.last[:-1] <= MAX_STEP_MIN
+    if midnights.size:
+        first_day, last_day = (np.searchsorted(midnights, minute, "right") for minute in rows[2:])
+        same &= first_day[1:] == last_day[:-1]
+    starts = np.flatnonzero(np.append(True, ~same))
     ends = np.append(starts[1:], rows.owner.size) - 1
-    runs = Stays(
-        rows.owner[starts],
-        rows.place[starts],
-        rows.first[starts],
-        rows.last[ends],
-        np.add.reduceat(gain + rows.dwell, starts),
-    )
-    return _by_owner(done, runs)
+    return Segments(rows.owner[starts], rows.place[starts], rows.first[starts], rows.last[ends])
 
 
-def _by_owner(before: Stays, after: Stays) -> Stays:
+def _by_owner(before: Segments, after: Segments) -> Segments:
     """Rows of both, by owner, those of `before` first."""
     owner = np.concatenate([before.owner, after.owner])
     order = np.argsort(owner, kind="stable")
-    return Stays(*(np.concatenate(pair)[order] for pair in zip(before, after, strict=True)))
+    return Segments(*(np.concatenate(pair)[order] for pair in zip(before, after, strict=True)))
 
 
-def _trim(stays: Stays, cutoff: int) -> Stays:
-    """Without stays that ended before the cutoff.
+def _limit(segments: Segments, midnights: Ints, neighbours: Neighbours | None) -> Segments:
+    """At most MAX_SEGMENTS for each owner.
 
-    The last one goes only when no sighting after the cutoff can prolong it any more.
+    Drift is absorbed under the default rules; then the shortest go, the oldest first; the last remains.
     """
-    return stays.where(stays.last >= np.where(stays.is_last(), cutoff - NEW_RECORD_GAP_MIN, cutoff))
-
-
-def _limit(stays: Stays, neighbours: Neighbours | None) -> Stays:
-    """At most MAX_STAYS for each owner.
-
-    Drift is absorbed under the default rules; then the shortest stays go, the oldest first; the last remains.
-    """
-    crowded = np.flatnonzero(np.bincount(stays.owner) > MAX_STAYS)
+    crowded = np.flatnonzero(np.bincount(segments.owner) > MAX_SEGMENTS)
     if not crowded.size:
-        return stays
-    is_crowded = np.isin(stays.owner, crowded)
-    rest = stays.where(~is_crowded)
+        return segments
+    rest = segments.where(~np.isin(segments.owner, crowded))
     for owner in crowded.tolist():
-        mine = stays.where(stays.owner == owner)
-        rows = zip(*(column.tolist() for column in mine[1:]), strict=True)
-        kept = _fewer([Stay(*row) for row in rows], neighbours)
-        columns = np.array(kept, np.int64).T
-        rest = _by_owner(rest, Stays(np.full(len(kept), owner, np.int64), *columns))
+        mine = segments.where(segments.owner == owner)
+        if neighbours is not None:
+            mine = _fold(mine._replace(place=_without_drift(mine, neighbours)), midnights)
+        rest = _by_owner(rest, _longest(mine))
     return rest
 
 
-def _fewer(stays: list[Stay], neighbours: Neighbours | None) -> list[Stay]:
-    if neighbours is not None:
-        stays = absorb_drift(stays, neighbours)
-    surplus = len(stays) - MAX_STAYS
-    if surplus <= 0:
-        return stays
-    shortest = sorted(range(len(stays) - 1), key=lambda i: stays[i].dwell_min)[:surplus]
-    dropped = set(shortest)
-    return [stay for i, stay in enumerate(stays) if i not in dropped]
+def _without_drift(segments: Segments, neighbours: Neighbours) -> Ints:
+    """The places of one owner's segments, where there was drift that of his home."""
+    rows = zip(*(column.tolist() for column in segments[1:]), strict=True)
+    stays = absorb_drift(runs(Segment(*row) for row in rows), neighbours)
+    return np.repeat([stay.place for stay in stays], [len(stay.segments) for stay in stays])
+
+
+def _longest(segments: Segments) -> Segments:
+    """One owner's longest segments, MAX_SEGMENTS at most, and always the last."""
+    surplus = segments.owner.size - MAX_SEGMENTS
+    kept = np.ones(segments.owner.size, np.bool_)
+    if surplus > 0:
+        kept[np.argsort((segments.last - segments.first)[:-1], kind="stable")[:surplus]] = False
+    return segments.where(kept)

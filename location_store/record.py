@@ -2,15 +2,16 @@
 
     offset  bytes      field
     0       1          write counter mod 256, for the compare-and-set of the server function
-    1       1          format version, 1
-    2       1          n, number of settled stays, up to 255
-    3       9 n        stays, oldest first: place u16, first u24, length u16, dwell u16
-    3+9n    3          minute of the oldest point of the tail, u24          (absent in an empty history)
-    6+9n    the rest   tail as varints (LEB128): K, the K places of the tail ascending, then a number for each
+    1       1          format version, 2
+    2       1          n, number of settled segments, up to 255
+    3       7 n        segments, oldest first: place u16, first u24, length u16
+    3+7n    3          minute of the oldest point of the tail, u24          (absent in an empty history)
+    6+7n    the rest   tail as varints (LEB128): K, the K places of the tail ascending, then a number for each
                        point, oldest first: (minutes since the point before) * K + index of its place
 
 All little-endian; u24 minutes count from 2016-01-01T00:00Z and end in 2047; lengths are minutes.
-A point costs one byte as a rule.
+A point costs one byte as a rule. A segment is a run of sightings without a silence over 2 h, so that presence
+is its length and any part of it can be cut off exactly (see `stays`).
 
 Invariant: a history has one packed form, and unpack returns what was packed or raises. `columns` does the
 same for many at once. Called by whoever reads a history, and by tests.
@@ -22,19 +23,19 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from location_store.errors import StoreError
-from location_store.stays import Point, Stay, fold
+from location_store.stays import Point, Segment
 
-__all__ = ["EMPTY", "History", "Point", "RecordError", "Stay", "all_stays", "pack", "unpack", "write_count"]
+__all__ = ["EMPTY", "History", "Point", "RecordError", "Segment", "pack", "timeline", "unpack", "write_count"]
 
 EPOCH_MIN = 24_193_440  # 2016-01-01T00:00Z in unix minutes
 MAX_MIN = 2**24 - 1  # the last minute after EPOCH_MIN that a record can hold
-VERSION = 1
-HEADER_BYTES, STAY_BYTES, MINUTE_BYTES = 3, 9, 3
-MAX_STAYS = 255
+VERSION = 2
+HEADER_BYTES, SEGMENT_BYTES, MINUTE_BYTES = 3, 7, 3
+MAX_SEGMENTS = 255
 MAX_VARINT_BYTES = 6  # (a step of up to 2^24 minutes) * (up to 2^16 places) + index
 MAX_LENGTH_MIN = 2**16 - 1  # 45 days: beyond any window
 
-STAY = struct.Struct("<HHBHH")  # u24 as u16 and u8
+SEGMENT = struct.Struct("<HHBH")  # u24 as u16 and u8
 
 
 class RecordError(StoreError):
@@ -44,21 +45,21 @@ class RecordError(StoreError):
 class History(NamedTuple):
     """What is kept of one subscriber.
 
-    stays: settled runs, oldest first. tail: every distinct sighting of the last lateness (2 h) before the
+    segments: settled runs, oldest first. tail: every distinct sighting of the last lateness (2 h) before the
     newest one, by (minute, place), not folded yet, so that a late sighting can still be put where it
     belongs.
     """
 
-    stays: tuple[Stay, ...] = ()
+    segments: tuple[Segment, ...] = ()
     tail: tuple[Point, ...] = ()
 
 
 EMPTY = History()
 
 
-def all_stays(history: History) -> list[Stay]:
-    """The stays with the tail folded in: what readers use."""
-    return fold(history.tail, history.stays)
+def timeline(history: History) -> list[Segment]:
+    """The segments and then the tail, each sighting for itself: what readers use."""
+    return [*history.segments, *(Segment(place, minute, minute) for minute, place in history.tail)]
 
 
 def write_count(blob: bytes) -> int:
@@ -69,29 +70,23 @@ def write_count(blob: bytes) -> int:
 def pack(history: History, write_count: int) -> bytes:
     """The record's bytes.
 
-    Stays beyond 45 days are shortened; ValueError for anything else that the format cannot hold.
+    Segments beyond 45 days are shortened; ValueError for anything else that the format cannot hold.
     """
-    if len(history.stays) > MAX_STAYS:
-        raise ValueError(f"{len(history.stays)} stays, a record holds {MAX_STAYS}")
-    minutes = [history.stays[0].first_min, history.stays[-1].last_min] if history.stays else []
+    segments = history.segments
+    if len(segments) > MAX_SEGMENTS:
+        raise ValueError(f"{len(segments)} segments, a record holds {MAX_SEGMENTS}")
+    minutes = [segments[0].first_min, segments[-1].last_min] if segments else []
     minutes += [point.minute for point in history.tail[:1] + history.tail[-1:]]
     if minutes and not EPOCH_MIN <= min(minutes) <= max(minutes) <= EPOCH_MIN + MAX_MIN:
         raise ValueError("a record holds minutes of the years 2016 to 2047")
-    out = bytearray((write_count % 256, VERSION, len(history.stays)))
-    for place, first, last, dwell in map(shortened, history.stays):
-        begin = first - EPOCH_MIN
-        out += STAY.pack(place, begin & 0xFFFF, begin >> 16, last - first, dwell)
+    out = bytearray((write_count % 256, VERSION, len(segments)))
+    for place, first, last in segments:
+        length = min(last - first, MAX_LENGTH_MIN)  # a longer one is cut at its beginning
+        begin = last - length - EPOCH_MIN
+        out += SEGMENT.pack(place, begin & 0xFFFF, begin >> 16, length)
     if history.tail:
         out += _pack_tail(history.tail)
     return bytes(out)
-
-
-def shortened(stay: Stay) -> Stay:
-    """A stay too long for a record cut at its beginning, dwell in proportion; any other as it is."""
-    place, first, last, dwell = stay
-    if last - first <= MAX_LENGTH_MIN:
-        return stay
-    return Stay(place, last - MAX_LENGTH_MIN, last, dwell * MAX_LENGTH_MIN // (last - first))
 
 
 def _pack_tail(tail: tuple[Point, ...]) -> bytes:
@@ -122,21 +117,21 @@ def unpack(blob: bytes) -> History:
     """The history in the bytes. Raises RecordError when their structure is not that of a record."""
     if len(blob) < HEADER_BYTES or blob[1] != VERSION:
         raise RecordError(f"history record of {len(blob)} bytes is damaged or of an unknown version")
-    end = HEADER_BYTES + STAY_BYTES * blob[2]
+    end = HEADER_BYTES + SEGMENT_BYTES * blob[2]
     if len(blob) < end:
-        raise _damaged(blob, "ends within a stay")
-    stays = []
+        raise _damaged(blob, "ends within a segment")
+    segments = []
     last = 0
-    for place, low, high, length, dwell in STAY.iter_unpack(blob[HEADER_BYTES:end]):
+    for place, low, high, length in SEGMENT.iter_unpack(blob[HEADER_BYTES:end]):
         first = EPOCH_MIN + (high << 16 | low)
-        if first < last or dwell > length:
-            raise _damaged(blob, "stays out of order")
+        if first < last:
+            raise _damaged(blob, "segments out of order")
         last = first + length
-        stays.append(Stay(place, first, last, dwell))
+        segments.append(Segment(place, first, last))
     tail = _unpack_tail(blob, end) if len(blob) > end else ()
     if tail and tail[0].minute <= last:
-        raise _damaged(blob, "tail begins before the last stay ended")
-    return History(tuple(stays), tail)
+        raise _damaged(blob, "tail begins before the last segment ended")
+    return History(tuple(segments), tail)
 
 
 def _unpack_tail(blob: bytes, start: int) -> tuple[Point, ...]:

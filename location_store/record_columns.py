@@ -17,7 +17,7 @@ from location_store.record import (
     MAX_MIN,
     MAX_VARINT_BYTES,
     MINUTE_BYTES,
-    STAY_BYTES,
+    SEGMENT_BYTES,
     VERSION,
     RecordError,
     unpack,
@@ -26,23 +26,22 @@ from location_store.record import (
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
-_STAY = np.dtype([("place", "<u2"), ("low", "<u2"), ("high", "u1"), ("length", "<u2"), ("dwell", "<u2")])
+_SEGMENT = np.dtype([("place", "<u2"), ("low", "<u2"), ("high", "u1"), ("length", "<u2")])
 
 
-class Stays(NamedTuple):
-    """One row a stay, by owner, oldest first. owner is the index of the history."""
+class Segments(NamedTuple):
+    """One row a segment, by owner, oldest first. owner is the index of the history."""
 
     owner: Ints
     place: Ints
     first: Ints
     last: Ints
-    dwell: Ints
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> "Stays":
-        return Stays(*(column[mask] for column in self))
+    def where(self, mask: npt.NDArray[np.bool_]) -> "Segments":
+        return Segments(*(column[mask] for column in self))
 
     def is_last(self) -> npt.NDArray[np.bool_]:
-        """Which rows are the last, newest stay of their owner."""
+        """Which rows are the last, newest segment of their owner."""
         return np.append(self.owner[1:] != self.owner[:-1], True)[: self.owner.size]
 
 
@@ -58,8 +57,8 @@ class Points(NamedTuple):
         return self.owner << 40 | self.minute << 16 | self.place
 
 
-def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Stays, Points]:
-    """All stays and all tails of the histories; None is an empty history. Raises RecordError like unpack."""
+def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Segments, Points]:
+    """All segments and tails of the histories; None is an empty history. Raises RecordError like unpack."""
     data = np.frombuffer(b"".join(blob for blob in blobs if blob), np.uint8)
     owner = np.array([i for i, blob in enumerate(blobs) if blob], np.int64)
     size = np.array([len(blob) for blob in blobs if blob], np.int64)
@@ -68,18 +67,18 @@ def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Stays, Points]:
         if size.size and (size.min() < HEADER_BYTES or (data[offset + 1] != VERSION).any()):
             raise RecordError("history record is damaged or of an unknown version")
         count = data[offset + 2].astype(np.int64)
-        tail_size = size - HEADER_BYTES - STAY_BYTES * count
+        tail_size = size - HEADER_BYTES - SEGMENT_BYTES * count
         if size.size and tail_size.min() < 0:
-            raise RecordError("history record is damaged: it ends within a stay")
-        stays = _unpack_stays(data, owner, offset + HEADER_BYTES, count)
+            raise RecordError("history record is damaged: it ends within a segment")
+        segments = _unpack_segments(data, owner, offset + HEADER_BYTES, count)
         has_tail = tail_size > 0
         tail_offset = (offset + size - tail_size)[has_tail]
         tails = _unpack_tails(data, owner[has_tail], tail_offset, tail_size[has_tail])
         settled = np.full(len(blobs), -1, np.int64)
-        settled[stays.owner] = stays.last
+        settled[segments.owner] = segments.last
         if (tails.minute <= settled[tails.owner]).any():
-            raise RecordError("history record is damaged: tail begins before the last stay ended")
-        return stays, tails
+            raise RecordError("history record is damaged: tail begins before the last segment ended")
+        return segments, tails
     except RecordError:
         for blob in blobs:  # unpack says of the damaged one what is wrong with it
             if blob:
@@ -87,18 +86,18 @@ def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Stays, Points]:
         raise
 
 
-def pack_columns(stays: Stays, tails: Points, write_counts: Ints) -> list[bytes]:
-    """The records of the histories 0 to len(write_counts) - 1, each with a tail and at most 255 stays."""
+def pack_columns(segments: Segments, tails: Points, write_counts: Ints) -> list[bytes]:
+    """The records of the histories 0 to len(write_counts) - 1, each with a tail and at most 255 segments."""
     histories = write_counts.size
-    stay_count = np.bincount(stays.owner, minlength=histories)
+    segment_count = np.bincount(segments.owner, minlength=histories)
     tail_bytes, tail_size = _pack_tails(tails, histories)
-    size = HEADER_BYTES + STAY_BYTES * stay_count + tail_size
+    size = HEADER_BYTES + SEGMENT_BYTES * segment_count + tail_size
     offset = np.cumsum(size) - size
     out = np.empty(int(size.sum()), np.uint8)
     out[offset] = write_counts
     out[offset + 1] = VERSION
-    out[offset + 2] = stay_count
-    out[ranges(offset + HEADER_BYTES, STAY_BYTES * stay_count)] = _pack_stays(stays)
+    out[offset + 2] = segment_count
+    out[ranges(offset + HEADER_BYTES, SEGMENT_BYTES * segment_count)] = _pack_segments(segments)
     out[ranges(offset + size - tail_size, tail_size)] = tail_bytes
     data = out.tobytes()
     bounds = [*offset.tolist(), len(data)]
@@ -111,32 +110,25 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(total)
 
 
-def _unpack_stays(data: Bytes, owner: Ints, offset: Ints, count: Ints) -> Stays:
-    rows = data[ranges(offset, STAY_BYTES * count)].view(_STAY)
+def _unpack_segments(data: Bytes, owner: Ints, offset: Ints, count: Ints) -> Segments:
+    rows = data[ranges(offset, SEGMENT_BYTES * count)].view(_SEGMENT)
     first = rows["low"] + (rows["high"].astype(np.int64) << 16)
-    stays = Stays(
-        np.repeat(owner, count),
-        rows["place"].astype(np.int64),
-        first,
-        first + rows["length"],
-        rows["dwell"].astype(np.int64),
-    )
-    same = stays.owner[1:] == stays.owner[:-1]
-    if (rows["dwell"] > rows["length"]).any() or (same & (stays.first[1:] < stays.last[:-1])).any():
-        raise RecordError("history record is damaged: stays out of order")
-    return stays
+    place = rows["place"].astype(np.int64)
+    segments = Segments(np.repeat(owner, count), place, first, first + rows["length"])
+    same = segments.owner[1:] == segments.owner[:-1]
+    if (same & (segments.first[1:] < segments.last[:-1])).any():
+        raise RecordError("history record is damaged: segments out of order")
+    return segments
 
 
-def _pack_stays(stays: Stays) -> Bytes:
-    length = stays.last - stays.first
-    fits = np.minimum(length, MAX_LENGTH_MIN)
-    first = stays.last - fits
-    rows = np.empty(stays.owner.size, _STAY)
-    rows["place"] = stays.place
+def _pack_segments(segments: Segments) -> Bytes:
+    length = np.minimum(segments.last - segments.first, MAX_LENGTH_MIN)
+    first = segments.last - length
+    rows = np.empty(segments.owner.size, _SEGMENT)
+    rows["place"] = segments.place
     rows["low"] = first & 0xFFFF
     rows["high"] = first >> 16
-    rows["length"] = fits
-    rows["dwell"] = stays.dwell * fits // np.maximum(length, 1)
+    rows["length"] = length
     return rows.view(np.uint8)
 
 

@@ -1,8 +1,13 @@
-"""Sightings -> stays -> visited places: what it means to have been somewhere.
+"""Sightings -> segments -> stays -> visited places: what it means to have been somewhere.
 
-Invariant: pure; lists of stays are sorted, do not overlap, and dwell never exceeds length. `fold` is the
-definition that `merge` must equal; `visited` is what an answer and `subscriber show` are made of. All times
-are unix minutes. An instant's stay (one sighting) has length and dwell 0.
+A segment is a run of sightings in one place without a silence, so that presence is its length; a stay joins
+the segments of one place over silences of up to 12 h, of which 2 h count. Edges cut piece by piece: of a
+segment the part inside counts whole, of a silence the part inside counts at the rate of that silence. So the
+figures are those of all the sightings, wherever the edges lie.
+
+Invariant: pure; timelines (lists of segments) and stays are sorted and do not overlap, and dwell never
+exceeds length. A sighting is a segment of no length: sightings one by one have the stays of folded ones. All
+times are unix minutes. Called by whoever answers or shows a history; `merge` folds by the same limits.
 """
 
 from bisect import bisect_right
@@ -14,7 +19,7 @@ from zoneinfo import ZoneInfo
 from location_store.window import Window, day_starts
 
 MAX_STEP_MIN = 120  # a silence between two sightings in one place counts as presence for so long at most
-NEW_RECORD_GAP_MIN = 720  # a silence longer than this ends the stay: the phone was off, or away unseen
+NEW_STAY_GAP_MIN = 720  # a silence longer than this ends the stay: the phone was off, or away unseen
 END_OF_TIME_MIN = 2**40
 MAX_HALF_GAP_MIN = 30  # of the gap to the neighbouring stay, half is given to each, up to this
 
@@ -29,13 +34,37 @@ class Point(NamedTuple):
     place: int
 
 
-class Stay(NamedTuple):
-    """A run of sightings in one place: first and last unix minute, and the minutes of presence between."""
+class Segment(NamedTuple):
+    """Sightings in one place, each at most 2 h after the one before: first and last unix minute."""
 
     place: int
     first_min: int
     last_min: int
-    dwell_min: int
+
+
+class Stay(NamedTuple):
+    """A stay in one place: first and last unix minute, and the minutes of presence between.
+
+    dwell_min is whole unless an edge cut a long silence.
+    """
+
+    place: int
+    first_min: int
+    last_min: int
+    dwell_min: float
+
+
+class Run(NamedTuple):
+    """A stay with what it is made of: its own segments and those that drift took in.
+
+    Where it was clipped, segments reach beyond first_min and last_min: an edge in a silence needs both ends.
+    """
+
+    place: int
+    first_min: int
+    last_min: int
+    dwell_min: float
+    segments: tuple[Segment, ...]
 
 
 class StayRules(NamedTuple):
@@ -55,7 +84,7 @@ class Visit(NamedTuple):
     place: int
     first_min: int
     last_min: int
-    longest_min: int
+    longest_min: float
 
 
 class Visits(NamedTuple):
@@ -65,26 +94,39 @@ class Visits(NamedTuple):
     stays: list[Stay]
 
 
-def fold(points: Iterable[Point], settled: Sequence[Stay] = ()) -> list[Stay]:
-    """Sightings in any order, duplicates among them, -> stays, oldest first.
+def runs(timeline: Iterable[Segment]) -> list[Run]:
+    """The stays of a timeline: segments in one place with silences of up to 12 h between them."""
+    groups: list[list[Segment]] = []
+    place, last = -1, 0
+    for segment in timeline:
+        if segment.place == place and segment.first_min - last <= NEW_STAY_GAP_MIN:
+            groups[-1].append(segment)
+        else:
+            groups.append([segment])
+        place, _, last = segment
+    return [_run(group) for group in groups]
 
-    settled: stays that ended before the first sighting; they are gone on with. Between consecutive sightings
-    in one place dwell grows by min(gap, 2 h); a gap over 12 h starts a new stay. Within one minute the order
-    is that of the places' ids.
+
+def _run(segments: Sequence[Segment]) -> Run:
+    first, last = segments[0].first_min, segments[-1].last_min
+    return Run(segments[0].place, first, last, _presence(segments, first, last), tuple(segments))
+
+
+def _presence(segments: Sequence[Segment], start_min: int, end_min: int) -> float:
+    """The minutes of presence in [start_min, end_min], which lies within the segments.
+
+    All of it but the silences over 2 h: of each of these 2 h count, spread evenly over it.
     """
-    stays = list(settled)
-    for minute, place in sorted(set(points)):
-        if stays:
-            place_before, first, last, dwell = stays[-1]
-            gap = minute - last
-            if place == place_before and gap <= NEW_RECORD_GAP_MIN:
-                stays[-1] = Stay(place, first, minute, dwell + min(gap, MAX_STEP_MIN))
-                continue
-        stays.append(Stay(place, minute, minute, 0))
-    return stays
+    absent = 0.0
+    for before, after in pairwise(segments):
+        silence = after.first_min - before.last_min
+        if silence > MAX_STEP_MIN:
+            inside = min(after.first_min, end_min) - max(before.last_min, start_min)
+            absent += (silence - MAX_STEP_MIN) * max(inside, 0) / silence
+    return end_min - start_min - absent
 
 
-def absorb_drift(stays: Iterable[Stay], neighbours: Neighbours, stay_hours: float = 4.0) -> list[Stay]:
+def absorb_drift(stays: Iterable[Run], neighbours: Neighbours, stay_hours: float = 4.0) -> list[Run]:
     """Border drift taken out: the phone stayed in A and camped on a cell of the neighbour B for a while.
 
     A, B, A' in a row become one stay A when A and B are neighbours, A was stayed in for at least N =
@@ -93,7 +135,7 @@ def absorb_drift(stays: Iterable[Stay], neighbours: Neighbours, stay_hours: floa
     flips collapse. The limits were tuned at N = 4.
     """
     long_min, away_min = 60 * stay_hours, 180 * stay_hours
-    out: list[Stay] = []
+    out: list[Run] = []
     for stay in stays:
         if len(out) >= 2 and out[-2].place == stay.place:
             home, away = out[-2:]
@@ -111,32 +153,32 @@ def absorb_drift(stays: Iterable[Stay], neighbours: Neighbours, stay_hours: floa
     return out
 
 
-def _joined(home: Stay, away: Stay, back: Stay) -> Stay:
+def _joined(home: Run, away: Run, back: Run) -> Run:
     leaving, returning = away.first_min - home.last_min, back.first_min - away.last_min
     gaps = min(leaving, MAX_STEP_MIN) + min(returning, MAX_STEP_MIN)
     dwell = home.dwell_min + away.dwell_min + back.dwell_min + gaps
-    return Stay(home.place, home.first_min, back.last_min, dwell)
+    segments = home.segments + away.segments + back.segments
+    return Run(home.place, home.first_min, back.last_min, dwell, segments)
 
 
-def clip(stays: Iterable[Stay], start_min: int = 0, end_min: int = END_OF_TIME_MIN) -> list[Stay]:
-    """The parts inside [start_min, end_min).
+def clip(stays: Iterable[Run], start_min: int = 0, end_min: int = END_OF_TIME_MIN) -> list[Run]:
+    """The parts inside [start_min, end_min), each with the presence inside.
 
-    The dwell of a part is in proportion to its length: exact for a stay without long silences. A stay cut at
-    the end has last_min = end_min, so that it keeps its full length up to midnight.
+    A stay that is cut begins or ends at the edge, so that it keeps its full length up to midnight.
     """
     out = []
     for stay in stays:
-        place, first, last, dwell = stay
+        place, first, last, _, segments = stay
         if first >= start_min and last <= end_min and first < end_min:
             out.append(stay)
         elif last >= start_min and first < end_min:
             begin, end = max(first, start_min), min(last, end_min)
-            out.append(Stay(place, begin, end, round(dwell * (end - begin) / (last - first))))
+            out.append(Run(place, begin, end, _presence(segments, begin, end), segments))
     return out
 
 
 def visited(  # noqa: PLR0917 -- what is known, the rules, the window
-    stays: Iterable[Stay],
+    timeline: Iterable[Segment],
     rules: StayRules,
     neighbours: Neighbours,
     window: Window,
@@ -145,19 +187,19 @@ def visited(  # noqa: PLR0917 -- what is known, the rules, the window
 ) -> Visits:
     """Which places were visited in the window, under the carrier's rules.
 
-    In this order: (1) what lies before the window or before since_min does not exist, so it cannot vouch for
-    anything; (2) drift is absorbed, with all that is known after the window's end; (3) the end is cut; (4)
-    the rule decides.
+    In this order: (1) since_min cuts: nothing before it exists for any rule; (2) drift is absorbed, with all
+    that is known, also before the window's start and after its end; (3) both edges of the window clip, also
+    through what drift took in; (4) the rule decides on the parts inside.
     """
-    start = window.start_min if since_min is None else max(window.start_min, since_min)
-    inside = clip(stays, start_min=start)
+    known = runs(timeline)
+    if since_min is not None:
+        known = clip(known, start_min=since_min)
     if rules.drift:
-        inside = absorb_drift(inside, neighbours, rules.stay_hours)
-    inside = clip(inside, end_min=window.end_min)
+        known = absorb_drift(known, neighbours, rules.stay_hours)
+    inside = clip(known, window.start_min, window.end_min)
     if not inside:
         return Visits([], [])
-    figure = _continuous if rules.stay_rule == "continuous" else _daily_span
-    longest = figure(inside, tz)
+    longest = _continuous(inside) if rules.stay_rule == "continuous" else _daily_span(inside, tz)
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for stay in inside:
@@ -166,30 +208,39 @@ def visited(  # noqa: PLR0917 -- what is known, the rules, the window
     needed = 60 * rules.stay_hours
     visits = [Visit(p, first[p], last[p], longest[p]) for p in longest if longest[p] >= needed]
     visits.sort(key=lambda visit: (visit.last_min, visit.first_min, visit.place), reverse=True)
-    return Visits(visits, inside)
+    return Visits(visits, [Stay(*stay[:4]) for stay in inside])
 
 
-def _continuous(stays: Sequence[Stay], _tz: ZoneInfo) -> dict[int, int]:
+def _continuous(stays: Sequence[Run]) -> dict[int, float]:
     """Per place its longest single stay, never a sum, with half of each adjoining gap up to 30 min.
 
     A gap lies between two stays of the list: a stay at the edge of the window gets none on that side.
     """
-    longest: dict[int, int] = {}
+    longest: dict[int, float] = {}
     gaps = [after.first_min - before.last_min for before, after in pairwise(stays)]
     for stay, before, after in zip(stays, [0, *gaps], [*gaps, 0], strict=True):
-        halves = (min(before, 2 * MAX_HALF_GAP_MIN) + min(after, 2 * MAX_HALF_GAP_MIN)) // 2
-        longest[stay.place] = max(longest.get(stay.place, 0), stay.dwell_min + halves)
+        halves = min(before / 2, MAX_HALF_GAP_MIN) + min(after / 2, MAX_HALF_GAP_MIN)
+        longest[stay.place] = max(longest.get(stay.place, 0.0), stay.dwell_min + halves)
     return longest
 
 
-def _daily_span(stays: Sequence[Stay], tz: ZoneInfo) -> dict[int, int]:
-    """Per place its longest span in one local day, from first to last minute, whatever lies between."""
+def _daily_span(stays: Sequence[Run], tz: ZoneInfo) -> dict[int, float]:
+    """Per place its longest span in one local day, from first to last sighting, whatever lies between.
+
+    Sightings known are the ends of segments. Only where a segment goes on over midnight, or over an edge, is
+    that taken for one; `merge` can be told to end segments at midnight, and then every span is exact.
+    """
     days = day_starts(Window(stays[0].first_min, stays[-1].last_min + 1), tz)
     edges = [*days, END_OF_TIME_MIN]
     earliest: dict[tuple[int, int], int] = {}
-    longest: dict[int, int] = {}
-    for place, first, last, _ in stays:
-        for day in range(bisect_right(days, first) - 1, bisect_right(days, last)):
-            begin = earliest.setdefault((place, day), max(first, edges[day]))
-            longest[place] = max(longest.get(place, 0), min(last, edges[day + 1]) - begin)
+    longest: dict[int, float] = {}
+    for stay in stays:
+        for segment in stay.segments:
+            first, last = max(segment.first_min, stay.first_min), min(segment.last_min, stay.last_min)
+            if first > last:
+                continue  # beyond the edge
+            for day in range(bisect_right(days, first) - 1, bisect_right(days, last)):
+                begin = earliest.setdefault((stay.place, day), max(first, edges[day]))
+                span = min(last, edges[day + 1]) - begin
+                longest[stay.place] = max(longest.get(stay.place, 0.0), span)
     return longest

@@ -82,11 +82,13 @@ def settings(config: Config, now_s: float) -> Settings:
         window(now_s, days=each.window_days, through=each.through, tz=ZoneInfo(each.timezone)).start_min
         for each in config.carriers.values()
     ]
+    zones = {each.timezone for each in config.carriers.values() if each.stay_rule == "daily-span"}
     return Settings(
         now_s=now_s,
         keep_from_min=min(starts),
         lateness_min=round(config.store.lateness_h * 60),
         default_country=config.default_country,
+        day_zones=tuple(ZoneInfo(zone) for zone in sorted(zones)),
     )
 
 

@@ -12,10 +12,11 @@ from location_store.ingest import Ingester, Settings
 from location_store.keys import KeyFile
 from location_store.places import Places
 from location_store.pseudonyms import Layout, Pseudonyms
-from location_store.record import EMPTY, all_stays, unpack
+from location_store.record import EMPTY, timeline, unpack
 from location_store.stays import Point, Stay
 from location_store.store import Store
 from location_store.window import window
+from tests.location_store.histories import stays_of
 
 CHINA = ZoneInfo("Asia/Shanghai")
 LAYOUT = Layout(partitions=8, buckets=2)
@@ -56,7 +57,7 @@ class World:
     def stays(self, msisdn: str) -> list[Stay]:
         """What the store holds of a number."""
         (blob,) = self.store.read_histories([self.pseudonyms.of(msisdn)])
-        return all_stays(unpack(blob) if blob else EMPTY)
+        return stays_of(timeline(unpack(blob) if blob else EMPTY))
 
     def histories(self, msisdns: Iterable[str]) -> dict[str, list[Stay]]:
         return {msisdn: self.stays(msisdn) for msisdn in msisdns}

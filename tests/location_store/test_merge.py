@@ -1,6 +1,8 @@
 """location_store.merge against a reference that keeps every sighting."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +13,15 @@ from location_store.merge import MAX_TAIL_POINTS, MergeResult, merge
 from location_store.record import (
     EMPTY,
     EPOCH_MIN,
-    MAX_STAYS,
+    MAX_SEGMENTS,
     RecordError,
-    all_stays,
     pack,
+    timeline,
     unpack,
     write_count,
 )
-from location_store.stays import Point, Stay, fold
-from tests.location_store.histories import BASE_MIN, places, steps
+from location_store.stays import Point, Segment, Stay
+from tests.location_store.histories import BASE_MIN, fold, places, sighted, stays_of, steps
 
 LATENESS = 120
 Row = tuple[int, int, int]  # owner, minute, place
@@ -55,23 +57,29 @@ def arrivals(draw: st.DrawFn, *, in_time: bool = False, owners: int = 3) -> list
     return rows
 
 
-def put(states: list[bytes | None], rows: list[Row], **options: int) -> MergeResult:
+def put(states: list[bytes | None], rows: list[Row], **options: Any) -> MergeResult:
     """Merge rows and store the result in states."""
     columns = np.array(rows, np.int64).reshape(-1, 3).T
-    result = merge(states, *columns, **options)  # type: ignore[arg-type] # mypy takes all options for one type
+    result = merge(states, *columns, **options)
     for i, blob in enumerate(result.blobs):
         if blob is not None:
             states[i] = blob
     return result
 
 
-def stays_of(state: bytes | None) -> list[Stay]:
-    return [] if state is None else all_stays(unpack(state))
+def stored(state: bytes | None) -> list[Stay]:
+    """The stays of a record."""
+    return [] if state is None else stays_of(timeline(unpack(state)))
+
+
+def plain(points: Iterable[Point]) -> list[Stay]:
+    """The stays of sightings that were never folded."""
+    return stays_of(sighted(points))
 
 
 @given(arrivals(), st.lists(st.integers(1, 12), min_size=1))
 def test_batches_equal_the_fold_of_everything_in_time(rows: list[Row], sizes: list[int]) -> None:
-    """However the arrivals are cut into batches: the stays, and the count of late ones, of the reference."""
+    """However the arrivals are cut: segments, stays and the count of late ones are the reference's."""
     states: list[bytes | None] = [None] * 3
     references = [Reference() for _ in states]
     late = sum(not references[owner].see(Point(minute, place)) for owner, minute, place in rows)
@@ -81,7 +89,10 @@ def test_batches_equal_the_fold_of_everything_in_time(rows: list[Row], sizes: li
         counted += put(states, rows[begin : begin + size]).late
         begin += size
     assert counted == late
-    assert [stays_of(state) for state in states] == [fold(reference.kept) for reference in references]
+    assert [stored(state) for state in states] == [plain(reference.kept) for reference in references]
+    for state, reference in zip(states, references, strict=True):
+        settled = [point for point in reference.kept if point.minute < reference.newest - LATENESS]
+        assert list(unpack(state).segments if state else ()) == fold(settled)
 
 
 @given(arrivals(in_time=True), st.integers(0, 80))
@@ -131,7 +142,7 @@ def test_a_large_batch_equals_the_fold(seed: int) -> None:
         rows += [tuple(row) for row in batch.tolist()]
         assert put(states, rows[-4000:]).late == 0
     for owner in range(200):
-        assert stays_of(states[owner]) == fold(Point(m, p) for o, m, p in rows if o == owner)
+        assert stored(states[owner]) == plain(Point(m, p) for o, m, p in rows if o == owner)
 
 
 def test_only_changed_records_are_returned_each_with_the_next_counter() -> None:
@@ -148,7 +159,7 @@ def test_the_limit_of_lateness() -> None:
     states: list[bytes | None] = [None]
     result = put(states, [(0, BASE_MIN, 1100), (0, BASE_MIN - 120, 3100), (0, BASE_MIN - 121, 3100)])
     assert (result.late, result.old) == (1, 0)
-    assert [stay.place for stay in stays_of(states[0])] == [3100, 1100]
+    assert [stay.place for stay in stored(states[0])] == [3100, 1100]
     rows = [(0, BASE_MIN + 5, 1100), (0, BASE_MIN + 5, 3100), (0, BASE_MIN + 4, 1100)]
     assert put([None], rows, lateness_min=0).late == 1
 
@@ -157,45 +168,65 @@ def test_the_lateness_may_be_raised_later() -> None:
     """What was settled under a smaller lateness stays settled: a sighting before it is late all the same."""
     states: list[bytes | None] = [None]
     put(states, [(0, BASE_MIN + 10 * i, 1100) for i in range(60)], lateness_min=60)
-    before = stays_of(states[0])
+    before = stored(states[0])
     result = put(states, [(0, BASE_MIN + 5, 3100), (0, BASE_MIN + 595, 3100)], lateness_min=600)
     assert result.late == 1
-    assert [stay.place for stay in stays_of(states[0])] == [1100, 3100]
-    assert stays_of(states[0])[0] == before[0]
+    assert [stay.place for stay in stored(states[0])] == [1100, 3100]
+    assert stored(states[0])[0] == before[0]
 
 
 def test_what_is_older_than_the_cutoff_is_counted_and_forgotten() -> None:
-    """Rows before it are old, not late; stays that ended before it leave a record that is written."""
+    """Rows before it are old, not late; segments that ended before it leave a record that is written."""
     cutoff = BASE_MIN + 10_000
     states: list[bytes | None] = [None]
     put(states, [(0, BASE_MIN + 60 * i, 1100 + i // 5) for i in range(20)])
     result = put(states, [(0, BASE_MIN, 1100), (0, cutoff, 3100), (0, cutoff - 1, 3100)], cutoff_min=cutoff)
     assert (result.late, result.old) == (0, 2)
-    assert stays_of(states[0]) == [Stay(3100, cutoff, cutoff, 0)]
+    assert stored(states[0]) == [Stay(3100, cutoff, cutoff, 0)]
     assert put([None], [(0, cutoff - 1, 3100)], cutoff_min=cutoff) == MergeResult([None], 0, 1)
 
 
-def test_a_stay_across_the_cutoff_is_kept_whole() -> None:
-    """It ended within 12 h before the cutoff and goes on after it, so it is still one stay."""
+def test_a_segment_across_the_cutoff_is_kept_whole() -> None:
+    """What ended before it is gone, whatever it belonged to."""
     states: list[bytes | None] = [None]
     put(states, [(0, BASE_MIN + 60 * i, 1100) for i in range(20)])
-    last = BASE_MIN + 60 * 19
-    put(states, [(0, last + 700, 1100)], cutoff_min=last + 690)
-    assert stays_of(states[0]) == [Stay(1100, BASE_MIN, last + 700, 60 * 19 + 120)]
+    put(states, [(0, BASE_MIN + 1140 + 700, 1100)], cutoff_min=BASE_MIN + 1140)
+    assert stored(states[0]) == [Stay(1100, BASE_MIN, BASE_MIN + 1840, 1140 + 120)]
+    put(states, [(0, BASE_MIN + 1960, 1100)], cutoff_min=BASE_MIN + 1141)
+    assert stored(states[0]) == [Stay(1100, BASE_MIN + 1840, BASE_MIN + 1960, 120)]
 
 
-def test_a_record_keeps_255_stays() -> None:
+@given(arrivals(), st.lists(st.integers(1, 12), min_size=1), st.lists(st.integers(0, 3000), max_size=6))
+def test_no_segment_goes_on_over_midnight(rows: list[Row], sizes: list[int], cuts: list[int]) -> None:
+    """Where it is told to; the stays are those without midnights, and batches make no difference."""
+    midnights = sorted(BASE_MIN + cut for cut in cuts)
+    states: list[bytes | None] = [None] * 3
+    begin = 0
+    for i in range(len(rows)):
+        size = sizes[i % len(sizes)]
+        put(states, rows[begin : begin + size], midnights_min=midnights)
+        begin += size
+    references = [Reference() for _ in states]
+    for owner, minute, place in rows:
+        references[owner].see(Point(minute, place))
+    for state, reference in zip(states, references, strict=True):
+        settled = [point for point in reference.kept if point.minute < reference.newest - LATENESS]
+        assert list(unpack(state).segments if state else ()) == fold(settled, midnights)
+    assert [stored(state) for state in states] == [plain(reference.kept) for reference in references]
+
+
+def test_a_record_keeps_255_segments() -> None:
     """Over the limit the shortest go, then the oldest; the newest remains for the next sighting to join."""
     rows = []
-    for i in range(MAX_STAYS + 10):
+    for i in range(MAX_SEGMENTS + 10):
         length = 1 if i % 40 == 7 else 10
         rows += [(0, BASE_MIN + 200 * i, 1100 + i), (0, BASE_MIN + 200 * i + length, 1100 + i)]
     states: list[bytes | None] = [None]
     put(states, rows)
-    stays = unpack(states[0] or b"").stays
-    assert len(stays) == MAX_STAYS
-    assert (stays[0].place, stays[-1].place) == (1102, 1100 + MAX_STAYS + 8)
-    assert min(stay.dwell_min for stay in stays) == 10
+    segments = unpack(states[0] or b"").segments
+    assert len(segments) == MAX_SEGMENTS
+    assert (segments[0].place, segments[-1].place) == (1102, 1100 + MAX_SEGMENTS + 8)
+    assert min(segment.last_min - segment.first_min for segment in segments) == 10
 
 
 def test_over_the_limit_drift_is_absorbed_first() -> None:
@@ -204,11 +235,11 @@ def test_over_the_limit_drift_is_absorbed_first() -> None:
     rows += [(0, BASE_MIN + 600 + 5 * i, 3100 + i % 2) for i in range(600)]
     columns = np.array(rows, np.int64).T
     (blob,) = merge([None], *columns, neighbours=lambda a, b: True).blobs
-    stays = unpack(blob or b"").stays
-    assert len(stays) < 3
-    assert stays[0].place == 3100
+    segments = unpack(blob or b"").segments
+    assert len(segments) < 3
+    assert segments[0] == Segment(3100, BASE_MIN, segments[0].last_min)
     (blob,) = merge([None], *columns).blobs
-    assert len(unpack(blob or b"").stays) == MAX_STAYS
+    assert len(unpack(blob or b"").segments) == MAX_SEGMENTS
 
 
 def test_a_number_shared_by_many_phones_stays_bounded() -> None:
@@ -240,7 +271,7 @@ def test_columns_of_any_integer_type() -> None:
     """As polars hands them over."""
     owner, minute = np.array([0, 0], np.uint32), np.array([BASE_MIN, BASE_MIN + 5], np.int64)
     (blob,) = merge([None], owner, minute, np.array([1100, 1100], np.uint16)).blobs
-    assert stays_of(blob) == [Stay(1100, BASE_MIN, BASE_MIN + 5, 5)]
+    assert stored(blob) == [Stay(1100, BASE_MIN, BASE_MIN + 5, 5)]
 
 
 @pytest.mark.parametrize(
@@ -269,4 +300,4 @@ def test_columns_of_different_lengths_are_refused() -> None:
 def test_a_damaged_state_is_refused() -> None:
     """Never folded on, never overwritten."""
     with pytest.raises(RecordError, match="damaged"):
-        put([b"\x01\x01\x05\x00"], [(0, BASE_MIN, 1100)])
+        put([b"\x01\x02\x05\x00"], [(0, BASE_MIN, 1100)])

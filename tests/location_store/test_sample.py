@@ -18,8 +18,9 @@ from location_store.msisdn import normalise
 from location_store.places import Places
 from location_store.sample import write
 from location_store.sample.stories import STORIES
-from location_store.stays import Point, StayRules, fold, visited
+from location_store.stays import Point, StayRules, visited
 from location_store.window import window
+from tests.location_store.histories import sighted
 
 CHINA = ZoneInfo("Asia/Shanghai")
 END = dt.date(2026, 11, 23)
@@ -65,8 +66,8 @@ def answers(sample: Path, places: Places, tmp_path_factory: pytest.TempPathFacto
             if since
             else None
         )
-        stays = fold(points[row["msisdn"]])
-        visits = visited(stays, StayRules(), places.neighbours, days, since_min, CHINA).visits
+        timeline = sighted(points[row["msisdn"]])
+        visits = visited(timeline, StayRules(), places.neighbours, days, since_min, CHINA).visits
         found[row["msisdn"]] = [places.by_id(visit.place).code for visit in visits]
     return found
 

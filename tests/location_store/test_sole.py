@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from location_store.record import EPOCH_MIN, History, RecordError, all_stays, pack, unpack
+from location_store.record import EPOCH_MIN, History, RecordError, pack, timeline, unpack
 from location_store.sole import sole_place
-from location_store.stays import Point, Stay, StayRules, fold, visited
+from location_store.stays import Point, Segment, StayRules, visited
 from location_store.window import Window
-from tests.location_store.histories import BASE_MIN, histories
+from tests.location_store.histories import BASE_MIN, fold, histories
 
 CHINA = ZoneInfo("Asia/Shanghai")
 DAY_MIN = 24 * 60
@@ -37,7 +37,7 @@ def homes(draw: st.DrawFn) -> History:
 
 
 def plainly(history: History, rule: StayRules, window: Window) -> list[int]:
-    found = visited(all_stays(history), rule, lambda a, b: True, window, None, CHINA)
+    found = visited(timeline(history), rule, lambda a, b: True, window, None, CHINA)
     return [visit.place for visit in found.visits]
 
 
@@ -67,9 +67,12 @@ def test_damage_is_left_to_the_plain_way(history: History, data: st.DataObject) 
 
 
 def test_days_at_home_are_answered_quickly() -> None:
-    """A stay over both edges of the window, or a tail that goes on with it: the common shapes are seen."""
+    """A segment over both edges of the window, a tail that goes on with it, nights without the phone."""
     window = Window(BASE_MIN, BASE_MIN + 14 * DAY_MIN)
-    over_both = Stay(1100, BASE_MIN - 900, BASE_MIN + 15 * DAY_MIN, 15 * DAY_MIN)
+    over_both = Segment(1100, BASE_MIN - 900, BASE_MIN + 15 * DAY_MIN)
+    days = tuple(
+        Segment(1100, BASE_MIN + day, BASE_MIN + day + 960) for day in range(0, 14 * DAY_MIN, DAY_MIN)
+    )
     tail = tuple(Point(over_both.last_min + 60 + 30 * n, 1100) for n in range(4))
-    for history in (History((over_both,)), History((over_both,), tail)):
+    for history in (History((over_both,)), History((over_both,), tail), History(days), History(days, tail)):
         assert sole_place(pack(history, 0), StayRules(), *window) == 1100

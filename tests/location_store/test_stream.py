@@ -6,8 +6,10 @@ import pytest
 
 from location_store.errors import StoreRefused
 from location_store.ingest import Totals
-from location_store.stays import Point, fold
+from location_store.lease import Lease
+from location_store.stays import Point
 from location_store.stream import GROUP, ingest_stream
+from tests.location_store.histories import sighted, stays_of
 from tests.location_store.support import CITIES, World, china_s
 
 NUMBER = "8613800000001"
@@ -47,7 +49,7 @@ def test_entries_are_written_and_acknowledged(world: World) -> None:
     assert run(world) == Totals(rows=5, written=5)
     add_points(world, POINTS[5:])
     assert run(world) == Totals(rows=5, written=5)
-    assert world.stays(NUMBER) == fold(POINTS)
+    assert world.stays(NUMBER) == stays_of(sighted(POINTS))
     assert pending(world) == 0
 
 
@@ -60,7 +62,7 @@ def test_what_was_not_acknowledged_is_read_again(world: World) -> None:
     nodes.call(b"feed", "XDEL", b"feed", read[0][1][0][0])
     assert pending(world) == 4
     assert run(world) == Totals(rows=9, written=9)
-    assert world.stays(NUMBER) == fold(POINTS[1:])
+    assert world.stays(NUMBER) == stays_of(sighted(POINTS[1:]))
     assert pending(world) == 0
 
 
@@ -94,11 +96,23 @@ def test_it_ends_when_told(world: World) -> None:
 def test_the_clock_goes_on(world: World) -> None:
     """What lies in the future as the run begins is welcome when its time has come, days later."""
     add(world, time=int(NOW_S) + 90_000)
-    ticks = iter([0.0, 90_000.0])
     ingester = world.ingester()
-    totals = ingest_stream("feed", ingester, data_dir=world.folder, idle_s=0, clock=lambda: next(ticks))
-    assert totals == Totals(rows=1, written=1)
+    world.now_s += 90_000
+    assert ingest_stream("feed", ingester, data_dir=world.folder, idle_s=0) == Totals(rows=1, written=1)
     assert ingester.settings.keep_from_min == world.settings.keep_from_min + 1440
+
+
+def test_a_second_run_on_a_stream_stands_by(world: World) -> None:
+    """Until the first one ends; it can be stopped meanwhile."""
+    add_points(world, POINTS)
+    lines: list[str] = []
+    with Lease(world.store.nodes, "ingest-feed", world.folder) as first:
+        first.hold()
+        totals = ingest_stream(
+            "feed", world.ingester(), data_dir=world.folder, stop=lambda: bool(lines), notice=lines.append
+        )
+    assert (totals, len(lines)) == (Totals(), 1)
+    assert run(world) == Totals(rows=10, written=10)
 
 
 def test_a_key_that_is_no_stream_is_refused(world: World) -> None:

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from freezegun import freeze_time
 
-from location_store.stays import Point, Stay, StayRules, Visit, Visits, fold, visited
+from location_store.stays import Point, Segment, Stay, StayRules, Visit, Visits, visited
 from location_store.window import Window, window
+from tests.location_store.histories import sighted
 
 CHINA = ZoneInfo("Asia/Shanghai")
 SHANGHAI, SUZHOU, BEIJING, JAPAN = 3100, 3205, 1100, 20243
@@ -25,13 +26,23 @@ def neighbours(a: int, b: int) -> bool:
     return (a, b) in NEXT_TO
 
 
-def present(place: int, first: str, last: str) -> Stay:
+def present(place: int, first: str, last: str) -> Segment:
     """A stay without silences."""
-    return Stay(place, at(first), at(last), at(last) - at(first))
+    return Segment(place, at(first), at(last))
+
+
+def whole(segments: list[Segment]) -> list[Stay]:
+    """As they are shown when nothing joins or cuts them."""
+    return [Stay(place, first, last, last - first) for place, first, last in segments]
+
+
+def seen(place: int, *times: str) -> list[Segment]:
+    """Sightings that were never folded."""
+    return sighted(Point(at(time), place) for time in times)
 
 
 def answer(  # noqa: PLR0917 -- test shorthand
-    stays: list[Stay],
+    timeline: list[Segment],
     rules: StayRules = CONTINUOUS,
     now: str = "2026-03-15T10:00",
     through: str = "yesterday",
@@ -40,7 +51,7 @@ def answer(  # noqa: PLR0917 -- test shorthand
 ) -> Visits:
     """What a query at the local time `now` finds. The window of the default: 1 March to 14 March."""
     span = window(at(now) * 60, days=days, through="now" if through == "now" else "yesterday", tz=CHINA)
-    return visited(stays, rules, neighbours, span, at(since) if since else None, CHINA)
+    return visited(timeline, rules, neighbours, span, at(since) if since else None, CHINA)
 
 
 def places(found: Visits) -> list[int]:
@@ -73,7 +84,7 @@ def test_most_recent_first_with_first_and_last_of_all_stays() -> None:
     assert places(found) == [BEIJING, JAPAN, SHANGHAI]
     beijing = found.visits[0]
     assert (beijing.first_min, beijing.last_min) == (at("2026-03-02T00:00"), at("2026-03-08T06:00"))
-    assert found.stays == stays
+    assert found.stays == whole(stays)
 
 
 def test_half_of_each_adjoining_gap_up_to_thirty_minutes() -> None:
@@ -84,7 +95,7 @@ def test_half_of_each_adjoining_gap_up_to_thirty_minutes() -> None:
         present(JAPAN, "2026-03-05T12:00", "2026-03-05T12:30"),
     ]
     assert answer(stays).visits == [Visit(SHANGHAI, at("2026-03-05T08:00"), at("2026-03-05T11:20"), 240)]
-    far = [stays[0]._replace(last_min=at("2026-03-05T06:00"), dwell_min=0), stays[1]]
+    far = [stays[0]._replace(last_min=at("2026-03-05T06:00")), stays[1]]
     assert places(answer(far)) == []
     stays[1] = present(SHANGHAI, "2026-03-05T08:20", "2026-03-05T11:20")
     wide = [*stays[:2], present(JAPAN, "2026-03-05T20:00", "2026-03-05T20:30")]
@@ -169,8 +180,10 @@ def test_the_switch_of_the_year() -> None:
 
 def test_daily_span_is_first_to_last_whatever_lies_between() -> None:
     """07:00 and 12:00 in the city count, even with another city between; the continuous rule says no."""
-    points = [Point(at("2026-03-05T07:00"), SHANGHAI), Point(at("2026-03-05T09:00"), BEIJING)]
-    stays = fold([*points, Point(at("2026-03-05T12:00"), SHANGHAI)])
+    stays = sorted(
+        seen(SHANGHAI, "2026-03-05T07:00", "2026-03-05T12:00") + seen(BEIJING, "2026-03-05T09:00"),
+        key=lambda segment: segment.first_min,
+    )
     found = answer(stays, DAILY)
     assert found.visits == [Visit(SHANGHAI, at("2026-03-05T07:00"), at("2026-03-05T12:00"), 300)]
     assert places(answer(stays)) == []
@@ -183,18 +196,28 @@ def test_daily_span_takes_the_longest_day() -> None:
 
 
 def test_daily_span_needs_one_day() -> None:
-    """23:00 and 03:00 are of two days."""
-    points = [Point(at("2026-03-05T23:00"), SHANGHAI), Point(at("2026-03-06T00:00"), BEIJING)]
-    stays = fold([*points, Point(at("2026-03-06T03:30"), SHANGHAI)])
-    assert places(answer(stays, DAILY)) == []
+    """23:00 and 03:30 are of two days."""
+    assert places(answer(seen(SHANGHAI, "2026-03-05T23:00", "2026-03-06T03:30"), DAILY)) == []
+
+
+def test_daily_span_takes_no_midnight_for_a_sighting() -> None:
+    """In a silence it is none, in a segment it is one; ingest ends segments there for this rule."""
+    evening, night = ("2026-03-05T19:55", "2026-03-05T23:00"), ("2026-03-06T01:00", "2026-03-06T03:00")
+    hours = StayRules(1.0, "daily-span")
+    assert answer(seen(SHANGHAI, *evening, *night), hours).visits[0].longest_min == 185
+    assert answer(seen(SHANGHAI, *night), hours).visits[0].longest_min == 120
+    twelve = seen(SHANGHAI, "2026-03-05T00:00", "2026-03-05T12:00", "2026-03-06T00:00")
+    assert answer(twelve, hours).visits[0].longest_min == 720
+    gapless = [present(SHANGHAI, "2026-03-05T22:00", "2026-03-06T00:30")]
+    assert answer(gapless, hours).visits[0].longest_min == 120
 
 
 def test_a_local_day_of_25_hours() -> None:
     """The daily rule follows the zone's days, also when the clocks are put back."""
     berlin = ZoneInfo("Europe/Berlin")
     span = Window(at("2021-10-30", berlin), at("2021-11-02", berlin))
-    stay = Stay(SHANGHAI, span.start_min, span.end_min, span.end_min - span.start_min)
-    assert visited([stay], DAILY, neighbours, span, None, berlin).visits[0].longest_min == 1500
+    segment = Segment(SHANGHAI, span.start_min, span.end_min)
+    assert visited([segment], DAILY, neighbours, span, None, berlin).visits[0].longest_min == 1500
 
 
 def test_nothing_before_since_is_shown_or_vouches_for_anything() -> None:
@@ -219,19 +242,40 @@ def test_drift_is_absorbed_unless_switched_off() -> None:
         present(SHANGHAI, "2026-03-05T12:30", "2026-03-05T20:00"),
     ]
     found = answer(stays)
-    assert found.stays == [present(SHANGHAI, "2026-03-05T00:00", "2026-03-05T20:00")]
+    assert found.stays == whole([present(SHANGHAI, "2026-03-05T00:00", "2026-03-05T20:00")])
     assert found.visits == [Visit(SHANGHAI, at("2026-03-05T00:00"), at("2026-03-05T20:00"), 1200)]
     assert places(answer(stays, StayRules(drift=False))) == [SHANGHAI, SUZHOU]
 
 
-def test_what_is_before_the_window_does_not_vouch_for_drift() -> None:
-    """A long stay at home before the start is unknown: the neighbour's cells stand for themselves."""
+def test_what_is_before_the_window_vouches_for_drift_unless_since_hides_it() -> None:
+    """After a long stay at home before the start, the night on the neighbour's cells was drift."""
     stays = [
         present(SHANGHAI, "2026-02-28T00:00", "2026-02-28T23:00"),
         present(SUZHOU, "2026-02-28T23:50", "2026-03-01T03:00"),
         present(SHANGHAI, "2026-03-01T03:30", "2026-03-01T04:00"),
     ]
-    assert [stay.place for stay in answer(stays).stays] == [SUZHOU, SHANGHAI]
+    assert answer(stays).stays == [Stay(SHANGHAI, at("2026-03-01"), at("2026-03-01T04:00"), 240)]
+    hidden = answer(stays, since="2026-02-28T20:00")
+    assert [stay.place for stay in hidden.stays] == [SUZHOU, SHANGHAI]
+
+
+def test_a_night_without_the_phone_over_the_edge_of_the_window() -> None:
+    """Seen until 23:50 and at 03:20: ten minutes of that silence are inside and count at its rate."""
+    night = [present(SHANGHAI, "2026-03-14T19:40", "2026-03-14T23:50"), *seen(SHANGHAI, "2026-03-15T03:20")]
+    found = answer(night)
+    assert places(found) == [SHANGHAI]
+    assert found.stays[0].dwell_min == pytest.approx(250 + 10 * 120 / 210)
+    start = answer(
+        [*seen(SHANGHAI, "2026-02-28T20:00"), present(SHANGHAI, "2026-03-01T02:00", "2026-03-01T05:30")]
+    )
+    assert start.stays == [Stay(SHANGHAI, at("2026-03-01"), at("2026-03-01T05:30"), 210 + 40)]
+
+
+def test_since_in_a_silence_leaves_its_rest() -> None:
+    """As every edge does; of what lies before nothing is known."""
+    stays = [*seen(SHANGHAI, "2026-03-05T00:00"), present(SHANGHAI, "2026-03-05T10:00", "2026-03-05T15:00")]
+    found = answer(stays, since="2026-03-05T07:30")
+    assert found.stays == [Stay(SHANGHAI, at("2026-03-05T07:30"), at("2026-03-05T15:00"), 300 + 30)]
 
 
 def test_what_is_after_the_window_vouches_for_drift() -> None:
