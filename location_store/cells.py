@@ -141,13 +141,8 @@ def _sorted_unique(rows: Rows) -> Rows:
 
 # --- import -------------------------------------------------------------------------------------------------
 
-OPENCELLID = Shape(
-    required=(
-        *("radio", "mcc", "net", "area", "cell", "unit", "lon", "lat", "range"),
-        *("samples", "changeable", "created", "updated", "averagesignal"),
-    ),
-    headerless=True,
-)
+_OPENCELLID = "radio,mcc,net,area,cell,unit,lon,lat,range,samples,changeable,created,updated,averageSignal"
+OPENCELLID = Shape(tuple(_OPENCELLID.lower().split(",")), headerless=True, header=_OPENCELLID)
 """https://wiki.opencellid.org/wiki/Menu_map_view#database; the download has no header line."""
 WITH_CITY = Shape(required=("mcc", "mnc", "area", "cell", "city"))
 
@@ -185,6 +180,8 @@ def import_files(
                 if progress:
                     progress(block)
             read.rejected += rejects.counts
+    if not read.rows:
+        raise BadInput(f"{', '.join(map(str, paths))}: nothing but a header, so no cells to import")
     if not read.imported and not read.by_mcc:
         raise BadInput(
             f"none of {read.rows} rows could be used as a cell: the reasons are in {data_dir / 'rejects'}"

@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -27,7 +27,7 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 from location_store.errors import BadInput
-from location_store.rejects import Rejects, printable
+from location_store.rejects import printable
 from location_store.sources import BLOCK_BYTES, Source, opened
 
 PARQUET_BLOCK_ROWS = 400_000
@@ -38,17 +38,24 @@ class Shape(NamedTuple):
     """The columns of one kind of file.
 
     headerless: a first line that is no header is a row of `columns`. secret: columns that are never written
-    to rejects.
+    to rejects. header: how the required columns are usually spelt, where that is not in small letters.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     headerless: bool = False
     secret: tuple[str, ...] = ()
+    header: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self.required + self.optional
+
+
+class Sink(Protocol):
+    """Where rows go that cannot be split (`rejects.Rejects`)."""
+
+    def add(self, line: int, reason: str, row: str) -> None: ...
 
 
 class Block(Protocol):
@@ -66,7 +73,7 @@ class Block(Protocol):
     bytes_total: int | None
     """Size of the file, None where it is not known (standard input)."""
 
-    def parse(self, rejects: Rejects) -> pl.DataFrame:
+    def parse(self, rejects: Sink) -> pl.DataFrame:
         """The rows as "line" (Int64) and the shape's columns, null where empty or not in the file.
 
         Columns are strings, from Parquet as they are stored there. Rows that are not UTF-8 (`encoding`) or
@@ -79,13 +86,15 @@ class Block(Protocol):
         ...
 
 
-def set_aside(block: Block, rejects: Rejects, lines: Iterable[int], reason: str) -> None:
+def set_aside(block: Block, rejects: Sink, lines: Iterable[int], reason: str) -> None:
     """Reject the rows of `block` that stand in `lines`."""
     for line in lines:
         rejects.add(line, reason, block.row(line))
 
 
-def blocks(path: str | Path, shapes: Sequence[Shape], *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def blocks(
+    path: str | Path, shapes: Sequence[Shape], *, block_bytes: int = BLOCK_BYTES
+) -> Generator[Block, None, None]:
     """Read `path` ("-": standard input) in blocks of about `block_bytes` (after decompression).
 
     The kind of file is known by its first bytes, not by its name. Raises BadInput when it cannot be read, is
@@ -112,7 +121,7 @@ class _TextBlock:
         self._raw = raw
         self._header = header
 
-    def parse(self, rejects: Rejects) -> pl.DataFrame:
+    def parse(self, rejects: Sink) -> pl.DataFrame:
         frame = self._parse_at_once(rejects)
         if frame is None:
             frame = self._parse_by_line(rejects)
@@ -139,7 +148,7 @@ class _TextBlock:
         lines = self._raw.split(b"\n")
         return lines if lines[-1] else lines[:-1]
 
-    def _parse_at_once(self, rejects: Rejects) -> pl.DataFrame | None:
+    def _parse_at_once(self, rejects: Sink) -> pl.DataFrame | None:
         """The whole block by polars; None when a row in it needs to be looked at by itself."""
         names = self._header.names
         try:
@@ -168,7 +177,7 @@ class _TextBlock:
         set_aside(self, rejects, short, "fields")
         return frame.filter(~pl.col("line").is_in(short))
 
-    def _parse_by_line(self, rejects: Rejects) -> pl.DataFrame:
+    def _parse_by_line(self, rejects: Sink) -> pl.DataFrame:
         names = self._header.names
         rows: list[list[str]] = []
         lines: list[int] = []
@@ -261,7 +270,8 @@ def _match(names: Sequence[str], shapes: Sequence[Shape], name: str) -> Shape:
 
 def _wanted(shapes: Sequence[Shape]) -> str:
     return " or ".join(
-        ",".join(shape.required) + "".join(f"[,{column}]" for column in shape.optional) for shape in shapes
+        (shape.header or ",".join(shape.required)) + "".join(f"[,{column}]" for column in shape.optional)
+        for shape in shapes
     )
 
 
@@ -278,7 +288,7 @@ class _ParquetBlock:
         self.bytes_total: int | None = None
         self._path = path
 
-    def parse(self, rejects: Rejects) -> pl.DataFrame:
+    def parse(self, rejects: Sink) -> pl.DataFrame:
         del rejects  # a Parquet row has its fields by construction
         missing = [name for name in self.shape.columns if name not in self._frame.columns]
         return self._frame.with_columns(

@@ -61,6 +61,27 @@ local function enumerate(keys, args)
   return next_number
 end
 
+-- A lease, taken or extended. KEYS: the lease. ARGV: owner, milliseconds until it ends by itself. Returns who
+-- holds it if that is another, and false if it is the owner from now on.
+local function hold(keys, args)
+  local holder = redis.call('GET', keys[1])
+  if holder and holder ~= args[1] then
+    return holder
+  end
+  redis.call('SET', keys[1], args[1], 'PX', args[2])
+  return false
+end
+
+-- The end of a lease, unless another holds it. KEYS: the lease. ARGV: owner.
+local function release(keys, args)
+  if redis.call('GET', keys[1]) == args[1] then
+    redis.call('DEL', keys[1])
+  end
+  return 1
+end
+
 redis.register_function('cxmyd_put', put)
 redis.register_function('cxmyd_forget', forget)
 redis.register_function('cxmyd_enumerate', enumerate)
+redis.register_function('cxmyd_hold', hold)
+redis.register_function('cxmyd_release', release)

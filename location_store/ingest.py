@@ -7,7 +7,8 @@ run skips the blocks whose checkpoints it finds. A block that was cut short by a
 changes nothing that is right, since merging is idempotent. The table of cells is part of a checkpoint's
 name: with another table the rows mean something else and are read again.
 
-Invariant: a checkpoint is saved only after all of its block was written. Called by the command line;
+Invariants: a checkpoint is saved only after all of its block was written; of several ingests at the same time
+one writes (`lease`). Called by the command line;
 `stream` uses `Ingester` for another source.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -27,19 +29,24 @@ import numpy as np
 import polars as pl
 
 from location_store import cells as cell_table
-from location_store.columns import Block, blocks
+from location_store.columns import Block
 from location_store.errors import BadInput, StoreUnavailable
+from location_store.lease import Lease, Notice, silent
 from location_store.merge import LATENESS_MIN, merge
+from location_store.order import Input, fault, survey
 from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
-from location_store.sightings import SHAPE, BadTimes, Cells, Checked, Countries, TimeFormat, check
-from location_store.sources import BLOCK_BYTES, size_of
+from location_store.sightings import SHAPE, Cells, Checked, Countries, TimeFormat, check
+from location_store.sources import BLOCK_BYTES
 from location_store.stays import NEW_STAY_GAP_MIN
 from location_store.store import MAX_ATTEMPTS, Store, Update
 from location_store.window import Window, day_starts
 
 Progress = Callable[[int, int | None], None]
 """Bytes read so far, of how many (None: not known)."""
+
+TURN = "ingest"
+"""Name of the lease that ingests of files hold one after another."""
 
 _CACHED_PSEUDONYMS = 1 << 19
 
@@ -66,6 +73,8 @@ class Totals:
     """By reason."""
     skipped_files: int = 0
     """Files that an earlier run had completed; their rows are not in the other figures."""
+    unusable: list[str] = field(default_factory=list)
+    """Files that could not be read, or not to their end: a line each that names file, fault and mend."""
 
     @property
     def usable(self) -> int:
@@ -79,6 +88,7 @@ class Totals:
         self.old += other.old
         self.rejected.update(other.rejected)
         self.skipped_files += other.skipped_files
+        self.unusable += other.unusable
 
 
 class Settings(NamedTuple):
@@ -105,28 +115,39 @@ class Settings(NamedTuple):
         span = Window(self.cutoff_min, int(self.now_s // 60) + 2880)
         return sorted({start for zone in self.day_zones for start in day_starts(span, zone)})
 
-    def after(self, elapsed_s: float) -> Settings:
-        """The same some time later; the window moves by whole days, at most one behind midnight."""
-        days = int(elapsed_s // 86_400)
-        return self._replace(now_s=self.now_s + elapsed_s, keep_from_min=self.keep_from_min + 1440 * days)
+    def at(self, now_s: float) -> Settings:
+        """The same at another time; the window moves by whole days, at most one behind midnight."""
+        days = int((now_s - self.now_s) // 86_400)
+        return self._replace(now_s=now_s, keep_from_min=self.keep_from_min + 1440 * days)
 
 
 class Ingester:
     """Checks rows and writes them into the histories, whatever they come from."""
 
     def __init__(
-        self, store: Store, cells: Cells, places: Geography, pseudonyms: Pseudonyms, settings: Settings
+        self,
+        store: Store,
+        cells: Cells,
+        places: Geography,
+        pseudonyms: Pseudonyms,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`settings`: as they are now; they go on by `clock` (unix seconds)."""
         self.store = store
         self.key = pseudonyms.subkey("ingest")
         """Of the digests that name checkpoints."""
         self._cells = cells
         self._places = places
         self.settings = settings
+        self._settings_at_first = settings
+        self._clock = clock
         self._pseudonym = lru_cache(_CACHED_PSEUDONYMS)(pseudonyms.of)
 
     def check(self, rows: pl.DataFrame, time_format: TimeFormat | None) -> Checked:
-        """`sightings.check` with this ingest's tables and clock."""
+        """`sightings.check` of rows that were read just now, with this ingest's tables."""
+        self.settings = self._settings_at_first.at(self._clock())
         return check(
             rows,
             self._cells,
@@ -135,6 +156,11 @@ class Ingester:
             default_country=self.settings.default_country,
             time_format=time_format,
         )
+
+    def first_time_s(self, block: Block) -> int | None:
+        """Unix seconds of the first usable row of a block, None where it has none. Raises BadInput."""
+        good = self.check(block.parse(_Nowhere()), None).good
+        return None if good.is_empty() else int(good["time_s"][0])
 
     def write(self, good: pl.DataFrame) -> Totals:
         """Merge checked sightings into the histories of their subscribers."""
@@ -187,20 +213,26 @@ def ingest(
     *,
     data_dir: Path,
     progress: Progress | None = None,
+    notice: Notice | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Totals:
-    """Ingest files ("-": standard input) one after another; bad rows go to `rejects/` in `data_dir`.
+    """Ingest files ("-": standard input) one after another, in the order of their times (`order`); bad rows
+    go to `rejects/` in `data_dir`.
 
-    `block_bytes`: what is merged and checkpointed together; another value takes no checkpoint of an earlier
-    run.
+    Files that cannot be read, or have no usable header, are named in `Totals.unusable`; the others go on.
+    Where another ingest is at work, it is waited for, and `notice` gets a line about that. `block_bytes`:
+    what is merged and checkpointed together; another value takes no checkpoint of an earlier run.
 
-    Raises BadInput for a file that cannot be read or has no usable header; StoreUnavailable when the store
-    goes away: what was written stays, and the same call goes on from there.
+    Raises StoreUnavailable when the store goes away: what was written stays, and the same call goes on from
+    there.
     """
-    run = _Run(ingester, data_dir, paths, progress)
-    totals = Totals()
-    for path in paths:
-        totals.add(run.file(path, block_bytes))
+    found = survey(paths, SHAPE, ingester.first_time_s, block_bytes)
+    totals = Totals(unusable=found.unusable)
+    with Lease(ingester.store.nodes, TURN, data_dir, notice=notice or silent) as turn:
+        turn.hold()
+        run = _Run(ingester, turn, data_dir, found.inputs, progress)
+        for each in found.inputs:
+            totals.add(run.file(each))
     return totals
 
 
@@ -222,47 +254,65 @@ class _Checkpoint:
         return cls(Totals(**done["totals"]), done["time_format"])
 
 
+class _Nowhere:
+    """Takes the rejects of a block that is only looked at."""
+
+    def add(self, line: int, reason: str, row: str) -> None:
+        pass
+
+
 class _Run:
     def __init__(
-        self, ingester: Ingester, data_dir: Path, paths: Sequence[str | Path], progress: Progress | None
+        self,
+        ingester: Ingester,
+        turn: Lease,
+        data_dir: Path,
+        inputs: Sequence[Input],
+        progress: Progress | None,
     ) -> None:
         self._ingester = ingester
+        self._turn = turn
         self._data_dir = data_dir
         self._progress = progress
         self._table = _digest(data_dir / cell_table.FILE_NAME)
-        self._reject_names: set[str] = set()
-        sizes = [size_of(path) for path in paths]
+        self._reject_names = _reject_names(inputs)
+        sizes = [each.size for each in inputs]
         self._bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
         self._bytes_before = 0
 
-    def file(self, path: str | Path, block_bytes: int) -> Totals:
+    def file(self, source: Input) -> Totals:
         """One file from the first block on that has no checkpoint."""
         done = _Checkpoint(Totals())
         rejects: Rejects | None = None
-        source = self._reject_name(path)
+        unusable = []
         try:
-            for block in blocks(path, [SHAPE], block_bytes=block_bytes):
+            for block in source.blocks:
+                self._turn.hold()  # before the checkpoint is asked for: who held it may have done our block
                 name = self._name(block)
                 saved = self._ingester.store.checkpoint(name)
                 if saved is not None:
                     done = _Checkpoint.parse(saved)
                 else:
-                    rejects = rejects or Rejects(self._data_dir, source, resume_before=block.first_line)
+                    rejects = rejects or Rejects(
+                        self._data_dir, self._reject_names[source.number], resume_before=block.first_line
+                    )
                     self._block(block, done, rejects)
                     self._ingester.store.save_checkpoint(name, done.dump())
                 self._report(block)
-        except BadTimes as error:
-            raise BadInput(f"{path}: {error}") from error
+        except BadInput as error:
+            unusable.append(fault(source.path, error))
         except StoreUnavailable as error:
-            raise StoreUnavailable(
-                f"{error} The same command run again goes on after row {done.totals.rows}"
-            ) from error
+            where = (
+                f"goes on after row {done.totals.rows} of {source.path}" if done.totals.rows else "does it"
+            )
+            raise StoreUnavailable(f"{error} The same command run again {where}") from error
         finally:
             if rejects is not None:
                 rejects.close()
-        self._bytes_before += size_of(path) or 0
-        if rejects is None and done.totals.usable:
+        self._bytes_before += source.size or 0
+        if rejects is None and done.totals.usable and not unusable:
             return Totals(skipped_files=1)
+        done.totals.unusable += unusable
         return done.totals
 
     def _block(self, block: Block, done: _Checkpoint, rejects: Rejects) -> None:
@@ -281,17 +331,18 @@ class _Run:
     def _name(self, block: Block) -> str:
         return hashlib.blake2b(block.digest + self._table, key=self._ingester.key, digest_size=16).hexdigest()
 
-    def _reject_name(self, path: str | Path) -> str:
-        """The file's name; where another of this run has it too, with its folder's before it."""
-        name = Path(path).name
-        if name in self._reject_names:
-            name = f"{Path(path).resolve().parent.name}-{name}"
-        self._reject_names.add(name)
-        return name
-
     def _report(self, block: Block) -> None:
         if self._progress is not None:
             self._progress(self._bytes_before + block.bytes_done, self._bytes_total)
+
+
+def _reject_names(inputs: Sequence[Input]) -> dict[int, str]:
+    """The file's name; where another one given before it has it too, with its folder's before it."""
+    names: dict[int, str] = {}
+    for number, path in sorted((each.number, each.path) for each in inputs):
+        name = Path(path).name
+        names[number] = f"{Path(path).resolve().parent.name}-{name}" if name in names.values() else name
+    return names
 
 
 def _digest(path: Path) -> bytes:

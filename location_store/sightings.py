@@ -23,8 +23,6 @@ from location_store.msisdn import normalise_series
 from location_store.places import DOMESTIC_MCCS
 
 SHAPE = Shape(required=("time", "msisdn", "mcc", "mnc", "area", "cell"))
-FUTURE_TOLERANCE_S = 60
-"""Clocks of probes run ahead by seconds, not by minutes."""
 
 TimeFormat = Literal["epoch", "rfc3339"]
 Ints = npt.NDArray[np.int64]
@@ -99,7 +97,7 @@ def check(
     place, place_faults = _places(rows, cells, places)
     faults = [
         *times.faults,
-        _Fault("future", times.time_s > now_s + FUTURE_TOLERANCE_S),
+        _Fault("future", times.time_s > now_s),
         _Fault("msisdn", msisdn.is_null().to_numpy()),
         *place_faults,
     ]

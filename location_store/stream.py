@@ -7,7 +7,6 @@ rejects is their number in this run.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from location_store.errors import StoreRefused
-from location_store.ingest import Ingester, Totals
+from location_store.ingest import TURN, Ingester, Totals
+from location_store.lease import Lease, Notice, silent
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE, TimeFormat
 
@@ -35,25 +35,31 @@ def ingest_stream(
     stop: Callable[[], bool] = lambda: False,
     idle_s: float | None = None,
     progress: Callable[[Totals], None] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    notice: Notice = silent,
 ) -> Totals:
     """Read the stream `name` until `stop()` is true, or nothing has come for `idle_s` seconds (None: for
     ever).
 
-    What this `consumer` of the group had read and not acknowledged comes first. The ingester's clock goes
-    on by `clock` (seconds). `progress` gets the totals after each batch. Raises StoreUnavailable,
+    What this `consumer` of the group had read and not acknowledged comes first. A second run on the same
+    stream stands by until the first one ends or dies; all wait while an ingest of files is at work: `notice`
+    gets a line about that. `progress` gets the totals after each batch. Raises StoreUnavailable,
     StoreRefused.
     """
     stream = _Stream(name, ingester, consumer)
-    settings, began_s = ingester.settings, clock()
+    nodes = ingester.store.nodes
+    files = Lease(nodes, TURN, data_dir, notice=notice, stop=stop)
     totals = Totals()
     idle_ms = 0
-    with Rejects(data_dir, f"stream-{Path(name).name}") as rejects:
-        while not stop():
+    with (
+        Lease(nodes, f"{TURN}-{name}", data_dir, notice=notice, stop=stop) as turn,
+        Rejects(data_dir, f"stream-{Path(name).name}") as rejects,
+    ):
+        while not stop() and turn.hold():
             entries = stream.read()
             if entries:
+                if not files.wait():
+                    break
                 idle_ms = 0
-                ingester.settings = settings.after(clock() - began_s)
                 totals.add(stream.ingest(entries, rejects))
                 if progress is not None:
                     progress(totals)
