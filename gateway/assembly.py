@@ -26,10 +26,9 @@ from gateway.smpp.pdu import DeliverSm, SubmitSm
 from gateway.sms.alphabets import Alphabet
 from gateway.web.http import Http
 from gateway.web.metrics import Metrics
-from location_store.errors import StoreRefused
+from location_store.claims import claims
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
-from location_store.store import LAYOUT_KEY, layout_text
 
 log = structlog.get_logger("cxmyd")
 
@@ -43,6 +42,7 @@ class Parts:
     """What the process is made of; `status` is what operators see of it."""
 
     config: Config
+    pseudonyms: Pseudonyms
     calls: Calls
     metrics: Metrics
     links: list[SmscLink]
@@ -56,16 +56,13 @@ class Parts:
     others: dict[int, dict[str, Any] | None] = field(default_factory=dict)
 
     async def check_layout(self) -> None:
-        """Raises StoreRefused when the store was filled under another [store] layout; an empty store takes
-        ours.
+        """Raises StoreRefused when the store was filled under another [store] layout or another key; an empty
+        store takes ours.
         """
-        ours = layout_text(self.config.layout)
-        await self.calls.call(LAYOUT_KEY, "SET", LAYOUT_KEY, ours, "NX")
-        if await self.calls.call(LAYOUT_KEY, "GET", LAYOUT_KEY) != ours:
-            raise StoreRefused(
-                "the store was filled with another layout than [store] of the configuration: "
-                "set [store] back, or use an empty database"
-            )
+        for claim in claims(self.pseudonyms):
+            await self.calls.call(claim.key, "SET", claim.key, claim.value, "NX")
+            if claim.replaces(await self.calls.call(claim.key, "GET", claim.key)):
+                await self.calls.call(claim.key, "SET", claim.key, claim.value)
 
     def status(self) -> dict[str, Any]:
         """/status: of this process, and from worker 0 of all."""
@@ -214,7 +211,9 @@ def assemble(
         )
         for i, listen in enumerate(config.listen if listening else ())
     ]
-    parts = Parts(config, calls, metrics, links, listeners, receiving, pipeline, worker, routes, clock)
+    parts = Parts(
+        config, pseudonyms, calls, metrics, links, listeners, receiving, pipeline, worker, routes, clock
+    )
     parts.http = Http(metrics.registry, parts.status)
     return parts
 

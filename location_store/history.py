@@ -1,6 +1,6 @@
 """What is known of a subscriber, under his carrier's rules: the visits an answer names and an operator sees.
 
-Invariant: nothing before `since`, outside the window, or of a forgotten number is ever shown. Pure but for
+Invariant: no place before `since`, outside the window, or of a forgotten number is ever shown. Pure but for
 `subscriber_view`, which reads the store for the operator's command.
 """
 
@@ -55,12 +55,17 @@ def facts(
     neighbours: Neighbours,
     now_s: float,
 ) -> Facts:
-    """The facts of one subscriber. `history`: packed, None for none. Raises RecordError if it is damaged."""
-    if subscriber.forgotten:
-        return Facts(known=False, subscriber=subscriber, visits=Visits([], []))
+    """The facts of one subscriber. `history`: packed, None for none. Raises RecordError if it is damaged.
+
+    Of a forgotten number no more is told than that it was seen since.
+    """
     tz = ZoneInfo(profile.timezone)
     period = window(now_s, days=profile.window_days, through=profile.through, tz=tz)
     timeline = record.timeline(record.unpack(history)) if history else []
+    seen = any(each.last_min >= period.start_min and each.first_min < period.end_min for each in timeline)
+    known = subscriber.imported or seen
+    if subscriber.forgotten:
+        return Facts(known, subscriber, Visits([], []))
     visits = visited(
         timeline,
         StayRules(profile.stay_hours, profile.stay_rule),
@@ -69,8 +74,7 @@ def facts(
         subscriber.since_min,
         tz,
     )
-    seen = any(each.last_min >= period.start_min and each.first_min < period.end_min for each in timeline)
-    return Facts(subscriber.imported or seen, subscriber, visits)
+    return Facts(known, subscriber, visits)
 
 
 def subscriber_view(
@@ -81,27 +85,33 @@ def subscriber_view(
     msisdns: Sequence[str],
     *,
     now_s: float,
+    locked_until_s: Sequence[float | None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """What `subscriber show` prints of each number (E.164 digits), in the order given, read in one go.
 
-    `profiles`: by carrier's name, PLAIN among them. Raises StoreUnavailable, StoreRefused, RecordError.
+    `profiles`: by carrier's name, PLAIN among them. `locked_until_s`: until when wrong ID digits have locked
+    each number, None for those that are not. Raises StoreUnavailable, StoreRefused, RecordError.
     """
     carriers = store.carriers()
     blobs = store.read_many([pseudonyms.of(msisdn) for msisdn in msisdns])
-    for msisdn, (history, packed) in zip(msisdns, blobs, strict=True):
+    locks = locked_until_s or [None] * len(msisdns)
+    for msisdn, (history, packed), lock in zip(msisdns, blobs, locks, strict=True):
         subscriber = subscribers.unpack(packed) if packed else Subscriber()
         name = carriers.get(subscriber.carrier_id, PLAIN) if subscriber.imported else PLAIN
         profile = profiles.get(name) or profiles[PLAIN]
         found = facts(history, subscriber, profile, places.neighbours, now_s)
-        yield _view(msisdn, found, places, ZoneInfo(profile.timezone))
+        yield _view(msisdn, found, lock, places, ZoneInfo(profile.timezone))
 
 
-def _view(msisdn: str, found: Facts, places: Places, tz: ZoneInfo) -> dict[str, Any]:
+def _view(
+    msisdn: str, found: Facts, locked_until_s: float | None, places: Places, tz: ZoneInfo
+) -> dict[str, Any]:
     return {
         "msisdn": msisdn,
         "known": found.known,
         "language": found.subscriber.language,
         "blocked": found.subscriber.blocked,
+        "locked_until": None if locked_until_s is None else _rfc3339(int(locked_until_s), tz),
         "visited": [
             _named(places.by_id(visit.place))
             | _span(visit.first_min, visit.last_min, tz)
@@ -122,11 +132,11 @@ def _named(place: Place) -> dict[str, Any]:
 
 
 def _span(first_min: int, last_min: int, tz: ZoneInfo) -> dict[str, Any]:
-    return {"first": _rfc3339(first_min, tz), "last": _rfc3339(last_min, tz)}
+    return {"first": _rfc3339(60 * first_min, tz), "last": _rfc3339(60 * last_min, tz)}
 
 
-def _rfc3339(minute: int, tz: ZoneInfo) -> str:
-    return datetime.fromtimestamp(60 * minute, tz).isoformat()
+def _rfc3339(time_s: int, tz: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time_s, tz).isoformat()
 
 
 def _hours(minutes: float) -> float:

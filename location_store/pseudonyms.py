@@ -58,6 +58,8 @@ class Pseudonyms:
 
     def __init__(self, keys: KeyFile, layout: Layout, epoch: int = 0) -> None:
         self.layout = layout
+        self.key_ids = tuple(key.id for key in keys.keys)
+        """The public ids of all keys of the file, newest first."""
         self._root = keys.keys[epoch].secret
         self._pseudonym_key = self.subkey("pseudonym")
         self._id_key = self.subkey("id-digest")

@@ -2,7 +2,8 @@
 
     h:{partition}:bucket   hash, field -> packed history (`record`); expires when nobody in it was seen for
     the window s:{partition}:bucket   hash, field -> packed subscriber (`subscribers`)
-    cxmyd:layout           partitions and buckets that the keys were made with
+    cxmyd:layout           partitions and buckets that the keys were made with (`claims`)
+    cxmyd:key              public id of the key that the pseudonyms were made with (`claims`)
     cxmyd:carriers         hash, carrier's name -> its number in the packed subscriber
     i:name                 what an import had done at one point of its input; expires like a history
 
@@ -14,28 +15,26 @@ connections.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from location_store.claims import claims
 from location_store.errors import StoreRefused, StoreUnavailable
 from location_store.nodes import Command, Nodes
-from location_store.pseudonyms import Layout, Pseudonym
+from location_store.pseudonyms import Pseudonym, Pseudonyms
 from location_store.subscribers import Subscriber, pack, unpack
 
 MIN_VERSION = (7, 0)
 UPDATES_A_CALL = 64
 FIELDS_A_CALL = 512
 MAX_CARRIERS = 255
-LAYOUT_KEY = b"cxmyd:layout"
 CARRIERS_KEY = b"cxmyd:carriers"
 
 MAX_ATTEMPTS = 100
 """How often a value that others write at the same time is read again before we give up."""
 
-_FORMAT = 1
 _LISTPACK = {"hash-max-listpack-value": 512, "hash-max-listpack-entries": 256}
 """A bucket of 128 subscribers stays a listpack under these; as a hash table it takes twice the memory."""
 
@@ -70,8 +69,8 @@ class Store:
         self._history_ttl_s = history_ttl_s
 
     @classmethod
-    def connect(cls, url: str, layout: Layout, *, keep_days: int = 14) -> Self:
-        """Connect and check: reachable, credentials, version, layout; load the server functions.
+    def connect(cls, url: str, pseudonyms: Pseudonyms, *, keep_days: int = 14) -> Self:
+        """Connect and check: reachable, credentials, version, layout and key; load the server functions.
 
         `url`: redis://, rediss://, unix:// or redis+cluster://host:port,host:port. `keep_days`: the longest
         window of any carrier; a bucket expires two days after it. Raises StoreUnavailable, StoreRefused.
@@ -79,7 +78,7 @@ class Store:
         library = (Path(__file__).parent / "functions.lua").read_text()
         store = cls(Nodes(url, library), history_ttl_s=(keep_days + 2) * 86_400)
         store._check_version()
-        store._check_layout(layout)
+        store._check_claims(pseudonyms)
         store._check_memory_settings()
         store.nodes.load()
         return store
@@ -220,15 +219,14 @@ class Store:
                     f"{self.nodes.name} is a node of a cluster: use redis+cluster://host:port,…"
                 )
 
-    def _check_layout(self, layout: Layout) -> None:
-        text = layout_text(layout)
-        self.nodes.call(LAYOUT_KEY, "SET", LAYOUT_KEY, text, "NX")
-        found = self.nodes.call(LAYOUT_KEY, "GET", LAYOUT_KEY)
-        if found != text:
-            raise StoreRefused(
-                f"{self.nodes.name} was filled with the layout {_shown(found)}, the configuration asks for "
-                f"{_shown(text)}: set [store] back, or use an empty database"
-            )
+    def _check_claims(self, pseudonyms: Pseudonyms) -> None:
+        for claim in claims(pseudonyms):
+            self.nodes.call(claim.key, "SET", claim.key, claim.value, "NX")
+            try:
+                if claim.replaces(self.nodes.call(claim.key, "GET", claim.key)):
+                    self.nodes.call(claim.key, "SET", claim.key, claim.value)
+            except StoreRefused as error:
+                raise StoreRefused(f"{self.nodes.name}: {error}") from error
 
     def _check_memory_settings(self) -> None:
         """Let a bucket stay a listpack; where the server does not let itself be configured, say so."""
@@ -270,12 +268,3 @@ def _calls(
             call.append((key, numbers))
             size += len(numbers)
         yield call
-
-
-def layout_text(layout: Layout) -> bytes:
-    """What LAYOUT_KEY holds in a store of this layout."""
-    return json.dumps({"format": _FORMAT, **layout._asdict()}).encode()
-
-
-def _shown(layout: bytes | None) -> str:
-    return (layout or b"none").decode("utf-8", "replace").strip("{}").replace('"', "")

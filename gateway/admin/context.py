@@ -41,9 +41,9 @@ def running_redis(config: Config) -> Iterator[Config]:
 
 
 @contextmanager
-def open_store(config: Config) -> Iterator[Store]:
+def open_store(config: Config, pseudonyms: Pseudonyms) -> Iterator[Store]:
     """The store at `config.redis.url`. Its warnings go to stderr. Raises StoreUnavailable, StoreRefused."""
-    store = Store.connect(config.redis.url, config.layout, keep_days=config.keep_days)
+    store = Store.connect(config.redis.url, pseudonyms, keep_days=config.keep_days)
     try:
         for warning in store.warnings:
             click.echo(f"cxmyd: warning: {warning}", err=True)

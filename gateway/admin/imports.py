@@ -7,7 +7,7 @@ import click
 
 from gateway.admin.context import open_config, open_pseudonyms, open_store, running_redis
 from gateway.admin.options import config_option, json_option
-from gateway.admin.output import print_json, print_table
+from gateway.admin.output import nothing_usable, print_json, print_table
 from gateway.admin.progress import progress_bar
 from gateway.errors import GatewayError
 from location_store import cells as cell_table
@@ -70,7 +70,7 @@ def import_subscribers(ctx: click.Context, *, files: tuple[Path, ...], as_json: 
     pseudonyms = open_pseudonyms(config)
     with (
         running_redis(config) as running,
-        open_store(running) as store,
+        open_store(running, pseudonyms) as store,
         progress_bar("subscribers") as progress,
     ):
         totals = enrol(
@@ -85,7 +85,7 @@ def import_subscribers(ctx: click.Context, *, files: tuple[Path, ...], as_json: 
     counts = {"rows": totals.rows, "written": totals.written, "unchanged": totals.unchanged}
     _print("subscribers", counts, totals.rejected, config.data.dir, as_json=as_json)
     if not totals.usable:
-        raise GatewayError(f"no row of {totals.rows} could be used: see {config.data.dir / 'rejects'}")
+        raise GatewayError(nothing_usable(files, totals.rows, config.data.dir))
 
 
 def _print(

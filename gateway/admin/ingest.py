@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ import click
 
 from gateway.admin.context import open_config, open_pseudonyms, open_store, running_redis
 from gateway.admin.options import config_option, json_option
-from gateway.admin.output import print_json, print_table
+from gateway.admin.output import nothing_usable, print_json, print_table
 from gateway.admin.progress import progress_bar
 from gateway.config import Config
 from gateway.errors import GatewayError
@@ -21,6 +21,9 @@ from location_store.ingest import ingest as ingest_files
 from location_store.places import Places
 from location_store.stream import ingest_stream
 from location_store.window import window
+
+LATE_SHARE = 0.01
+"""Of all rows: more late ones than networks have by themselves."""
 
 _STOP = (signal.SIGINT, signal.SIGTERM)
 
@@ -51,17 +54,43 @@ def ingest(
     config = open_config(ctx)
     pseudonyms = open_pseudonyms(config)
     cells, places = CellTable.load(config.data.dir), Places.load()
-    with running_redis(config) as running, open_store(running) as store:
+    with running_redis(config) as running, open_store(running, pseudonyms) as store:
         ingester = Ingester(store, cells, places, pseudonyms, settings(config, time.time()))
         if stream:
             with _told_to_stop() as stop:
-                totals = ingest_stream(stream, ingester, data_dir=config.data.dir, stop=stop, idle_s=idle_s)
+                totals = ingest_stream(
+                    stream, ingester, data_dir=config.data.dir, stop=stop, idle_s=idle_s, notice=_notice
+                )
         else:
-            with progress_bar("ingest") as progress:
-                totals = ingest_files(files, ingester, data_dir=config.data.dir, progress=progress)
-    _print(totals, config, as_json=as_json)
+            totals = _files(files, ingester, config)
+    if stream or len(totals.unusable) < len(files) or totals.rows:
+        _print(totals, config, as_json=as_json)
+    if totals.late > LATE_SHARE * totals.rows:
+        _notice(
+            f"warning: {totals.late} of {totals.rows} rows came over {config.store.lateness_h:g} h after "
+            "newer ones of their subscribers and were left out: ingest files in the order of their times"
+        )
+    if totals.unusable:
+        raise GatewayError("; ".join(totals.unusable))
     if files and not totals.usable and not totals.skipped_files:
-        raise GatewayError(f"no row of {totals.rows} could be used: see {config.data.dir / 'rejects'}")
+        raise GatewayError(nothing_usable(files, totals.rows, config.data.dir))
+
+
+def _files(files: Sequence[str], ingester: Ingester, config: Config) -> Totals:
+    """SIGTERM ends it as Ctrl-C does: after a word, and with its turn given back."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar("ingest") as progress:
+            return ingest_files(files, ingester, data_dir=config.data.dir, progress=progress, notice=_notice)
+    except KeyboardInterrupt:
+        _notice("interrupted; run the same command again to complete it")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _notice(line: str) -> None:
+    click.echo(f"cxmyd: {line}", err=True)
 
 
 @contextmanager
@@ -102,6 +131,7 @@ def _print(totals: Totals, config: Config, *, as_json: bool) -> None:
                 "old": totals.old,
                 "rejected": dict(totals.rejected),
                 "skipped_files": totals.skipped_files,
+                "unusable_files": len(totals.unusable),
             }
         )
         return
@@ -110,6 +140,7 @@ def _print(totals: Totals, config: Config, *, as_json: bool) -> None:
         "late, left out": totals.late,
         "older than the window": totals.old,
         "files done before": totals.skipped_files,
+        "files that cannot be used": len(totals.unusable),
     }
     rows += [(name, count) for name, count in optional.items() if count]
     rows += [(f"rejected: {reason}", count) for reason, count in totals.rejected.most_common()]

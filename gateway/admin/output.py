@@ -6,6 +6,7 @@ Invariant: nothing that came from outside is acted upon by a terminal; control c
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,3 +64,11 @@ def print_json(value: Any) -> None:
 def json_line(value: Any) -> str:
     """One object as one line."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def nothing_usable(files: Iterable[object], rows: int, data_dir: Path) -> str:
+    """What an import is told that found no row to use in its files."""
+    if rows:
+        return f"no row of {rows} could be used: see {data_dir / 'rejects'}"
+    names = ("standard input" if str(file) == "-" else str(file) for file in files)
+    return f"{', '.join(names)}: nothing but a header, so no row to use"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from gateway.admin.audited import audited
-from gateway.admin.context import open_config, open_store, running_redis
+from gateway.admin.context import open_config, open_pseudonyms, open_store, running_redis
 from gateway.admin.options import config_option, json_option, reason_option
 from gateway.admin.output import json_line, print_table
 from gateway.config import Config
@@ -29,7 +29,9 @@ def parked() -> None:
 @click.pass_context
 def list_(ctx: click.Context, *, dead: bool, as_json: bool) -> None:
     """What is parked, oldest first, on each route."""
-    with running_redis(open_config(ctx)) as config, open_store(config) as store:
+    loaded = open_config(ctx)
+    pseudonyms = open_pseudonyms(loaded)
+    with running_redis(loaded) as config, open_store(config, pseudonyms) as store:
         entries = [e for e in operator.parked(store.nodes, config.routes) if e.dead or not dead]
     rows = [_row(entry) for entry in entries]
     if as_json:
@@ -84,7 +86,7 @@ def _each(
     if bool(ids) == everything:
         raise click.UsageError("name the ids that `cxmyd parked list` shows, or give --all")
     record = audited(ctx, command, reason or "none given", lambda _config, _log: ids or ["all that are dead"])
-    with running_redis(record.config) as config, open_store(config) as store:
+    with running_redis(record.config) as config, open_store(config, record.pseudonyms) as store:
         chosen = ids or tuple(e.id for e in operator.parked(store.nodes, config.routes) if e.dead)
         for entry in chosen:
             record.record([entry])

@@ -7,7 +7,6 @@ record of the attempt.
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,13 +56,15 @@ def show(
     asked = [*numbers, *(_lines(source) if source else ())]
     desk = _Desk(ctx, "subscriber show", asked, reason)
     places = Places.load()
-    with running_redis(desk.config) as config, open_store(config) as store:
+    with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         for chunk in _chunks(desk.msisdns):
             desk.record(chunk)
             names = [desk.pseudonyms.of(msisdn) for msisdn in chunk]
-            locked = operator.locked_until_many(store.nodes, names, time.time())
-            views = subscriber_view(store, desk.pseudonyms, places, config.carriers, chunk, now_s=time.time())
-            for view in map(_with_lock, views, locked):
+            now_s = time.time()
+            locks = operator.locked_until_many(store.nodes, names, now_s)
+            for view in subscriber_view(
+                store, desk.pseudonyms, places, config.carriers, chunk, now_s=now_s, locked_until_s=locks
+            ):
                 if as_json:
                     click.echo(json_line(view))
                 else:
@@ -100,7 +101,7 @@ def unblock(ctx: click.Context, *, number: str, reason: str | None) -> None:
 def unlock(ctx: click.Context, *, number: str, reason: str | None) -> None:
     """Give back the tries for the ID digits before the lock ends by itself."""
     desk = _Desk(ctx, "subscriber unlock", [number], reason)
-    with running_redis(desk.config) as config, open_store(config) as store:
+    with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
         was_locked = operator.unlock(store.nodes, desk.pseudonyms.of(desk.msisdns[0]))
     click.echo(
@@ -116,7 +117,7 @@ def unlock(ctx: click.Context, *, number: str, reason: str | None) -> None:
 def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
     """Erase the history, the record and the dialog. Until the number is imported again, no city is named."""
     desk = _Desk(ctx, "subscriber forget", [number], reason)
-    with running_redis(desk.config) as config, open_store(config) as store:
+    with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
         name = desk.pseudonyms.of(desk.msisdns[0])
         store.forget(name, extra_keys=operator.dialog_keys(name))
@@ -124,7 +125,7 @@ def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
 
 
 def _set_blocked(desk: "_Desk", *, blocked: bool) -> None:
-    with running_redis(desk.config) as config, open_store(config) as store:
+    with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
         store.set_blocked(desk.pseudonyms.of(desk.msisdns[0]), blocked=blocked)
 
@@ -171,17 +172,6 @@ def _chunks(msisdns: Iterable[str]) -> Iterator[list[str]]:
     remaining = iter(msisdns)
     while chunk := list(islice(remaining, CHUNK)):
         yield chunk
-
-
-def _with_lock(view: dict[str, Any], until_s: float | None) -> dict[str, Any]:
-    """The view with `locked_until` in its place, behind `blocked`."""
-    until = None if until_s is None else datetime.fromtimestamp(until_s, UTC).isoformat(timespec="seconds")
-    placed: dict[str, Any] = {}
-    for key, value in view.items():
-        if key == "visited":
-            placed["locked_until"] = until
-        placed[key] = value
-    return placed
 
 
 def _short(column: str, value: Any) -> Any:

@@ -6,6 +6,9 @@ import csv
 import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,6 +122,9 @@ def test_cells_import_says_what_it_did(desk: Desk) -> None:
     assert rejects(desk, "cells.csv") == [(4, "unknown_city")]
     bad = desk.file("bad.csv", "mcc,mnc,area,cell,city\n460,0,1,3,999999\n")
     assert "could be used" in desk.refused("cells", "import", bad)
+    assert "nothing but a header" in desk.refused("cells", "import", desk.file("h.csv", CELLS[: CELLS.index("\n")]))
+    line = desk.refused("cells", "import", desk.file("wrong.csv", "a,b\n"))
+    assert "samples,changeable,created,updated,averageSignal or mcc,mnc,area,cell,city" in line
 
 
 def test_subscribers_import_says_what_it_did(desk: Desk) -> None:
@@ -131,6 +137,8 @@ def test_subscribers_import_says_what_it_did(desk: Desk) -> None:
     assert json.loads(desk.good("subscribers", "import", path, "--json"))["unchanged"] == 1
     bad = desk.file("bad.csv", "msisdn,carrier,id_last4\n13800000000,nobody,1234\n")
     assert "no row of 1 could be used" in desk.refused("subscribers", "import", bad)
+    empty = desk.file("empty.csv", "msisdn,carrier,id_last4\n")
+    assert "nothing but a header" in desk.refused("subscribers", "import", empty)
 
 
 def test_ingest_totals_and_rejects(ready: Desk) -> None:
@@ -193,13 +201,77 @@ def test_ingest_from_standard_input_and_gzip(ready: Desk) -> None:
         ("2026-01-01T00:00:00Z,138,460,0,1,1\n", "has no header"),
         ("time,msisdn,mcc,mnc,lac,cell\n1,2,3,4,5,6\n", "lacks area"),
         (HEADER + "yesterday,13800000000,460,0,1,1\n", "no row of 1 could be used"),
-        (HEADER, "no row of 0 could be used"),
+        (HEADER, "s.csv: nothing but a header"),
     ],
     ids=["empty", "no header", "wrong header", "only bad rows", "only a header"],
 )
 def test_ingest_of_nothing_usable_is_1(ready: Desk, content: str, line: str) -> None:
     """With what is wrong in one line."""
     assert line in ready.refused("ingest", ready.file("s.csv", content))
+
+
+def test_ingest_of_several_files_names_the_unusable_one(ready: Desk) -> None:
+    """The others are written, the oldest first; the status is 1 and the line names the file and the fault."""
+    newer = ready.file("f10.csv", f"{HEADER}{at(2, 9)},13800000000,460,0,1,1\n")
+    older = ready.file("f2.csv", f"{HEADER}{at(3, 1)},13800000000,460,0,1,1\n")
+    bad = ready.file("f3.csv", "time,number\n")
+    result = ready.run("ingest", newer, bad, older, "--json")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"cxmyd: {bad}: the header lacks" in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["written"], found["late"], found["unusable_files"]) == (2, 0, 1)
+
+
+def test_ingest_says_that_rows_came_late(ready: Desk) -> None:
+    """Who feeds the older file afterwards learns that it was not written."""
+    totals(ready, ready.file("new.csv", f"{HEADER}{at(2, 9)},13800000000,460,0,1,1\n"))
+    result = ready.run("ingest", ready.file("old.csv", f"{HEADER}{at(3, 1)},13800000000,460,0,1,1\n"))
+    assert result.exit_code == 0
+    assert "1 of 1 rows came over 2 h after newer ones" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ingest_interrupted(ready: Desk, number: signal.Signals) -> None:
+    """One line says how to go on; the turn is given back."""
+    command = [sys.executable, "-m", "gateway.admin.main", "-c", str(ready.folder / "gateway.toml"), "ingest"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pipe = ready.folder / "pipe"
+    os.mkfifo(pipe)
+    with (
+        subprocess.Popen([*command, str(pipe)], stderr=subprocess.PIPE, text=True, env=environment) as run,
+        pipe.open("w"),  # opens when the other end is: from here on the ingest waits for rows
+    ):
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=20)
+    assert (run.returncode, errors) == (
+        130,
+        "cxmyd: interrupted; run the same command again to complete it\n",
+    )
+    assert totals(ready, ready.file("s.csv", f"{HEADER}{at(2, 1)},13800000000,460,0,1,1\n"))["written"] == 1
+
+
+def test_a_new_key_on_a_filled_store_is_refused(ready: Desk) -> None:
+    """By everything that reads or writes it: nothing would be found under another key."""
+    path = ready.file("s.csv", f"{HEADER}{at(2, 1)},13800000000,460,0,1,1\n")
+    assert totals(ready, path)["written"] == 1
+    keys = ready.folder / "var/keys.json"
+    keys.rename(ready.folder / "keys.old")
+    (ready.folder / "var/audit.jsonl").unlink(missing_ok=True)
+    ready.good("keys", "init")
+    people = ready.file("p.csv", "msisdn,carrier,id_last4\n13800000000,plain,1234\n")
+    for command in (
+        ["ingest", path],
+        ["ingest", "--stream", "x"],
+        ["subscribers", "import", people],
+        ["subscriber", "show", "13800000000", "--reason", "x"],
+        ["subscriber", "forget", "13800000000", "--reason", "x"],
+        ["parked", "list"],
+    ):
+        line = ready.refused(*command)
+        assert "was filled under the key" in line
+        assert "keys.file does not hold" in line
+    (ready.folder / "keys.old").replace(keys)
+    assert totals(ready, path)["skipped_files"] == 1
 
 
 def test_ingest_of_old_rows_only_is_0(ready: Desk) -> None:

@@ -159,6 +159,7 @@ def test_lock_is_shown_and_taken_away(filled: Desk, redis_server: Any) -> None:
         client.set(state_key(pseudonym(filled, KNOWN)), dialog_state.pack(locked), ex=3600)
     (view,) = show(filled, KNOWN)
     assert datetime.fromisoformat(view["locked_until"]).timestamp() == until_s
+    assert view["locked_until"].endswith("+08:00")
     assert "locked until" in filled.good("subscriber", "show", KNOWN, "--reason", "x")
     assert "can be tried again" in filled.good("subscriber", "unlock", KNOWN, "--reason", "x")
     assert show(filled, KNOWN)[0]["locked_until"] is None

@@ -9,7 +9,7 @@ import numpy as np
 
 from location_store.cells import CellTable, rows_of
 from location_store.ingest import Ingester, Settings
-from location_store.keys import KeyFile
+from location_store.keys import Key, KeyFile
 from location_store.places import Places
 from location_store.pseudonyms import Layout, Pseudonyms
 from location_store.record import EMPTY, timeline, unpack
@@ -23,6 +23,12 @@ LAYOUT = Layout(partitions=8, buckets=2)
 PLACES = Places.load()
 CITIES = [1100, 1200, 3100, 4403]
 """Beijing, Tianjin, Shanghai, Shenzhen; the city of cell n is CITIES[n - 1], area 1, network 460-00."""
+
+
+def names_of(layout: Layout, *key_ids: str) -> Pseudonyms:
+    """Pseudonyms of this layout under keys of these ids, newest first."""
+    keys = (Key(key_id, "", key_id.encode().ljust(32)) for key_id in key_ids or ("k1",))
+    return Pseudonyms(KeyFile(tuple(keys)), layout)
 
 
 def china_s(text: str) -> float:
@@ -45,13 +51,18 @@ class World:
         self.folder = folder
         self.now_s = now_s
         self.pseudonyms = Pseudonyms(keys, LAYOUT)
-        self.store = Store.connect(redis_url, LAYOUT)
+        self.store = Store.connect(redis_url, self.pseudonyms)
         start_min = window(now_s, days=14, through="yesterday", tz=CHINA).start_min
         self.settings = Settings(now_s=now_s, keep_from_min=start_min)
 
     def ingester(self, cells: CellTable | None = None) -> Ingester:
         return Ingester(
-            self.store, cell_table() if cells is None else cells, PLACES, self.pseudonyms, self.settings
+            self.store,
+            cell_table() if cells is None else cells,
+            PLACES,
+            self.pseudonyms,
+            self.settings,
+            clock=lambda: self.now_s,
         )
 
     def stays(self, msisdn: str) -> list[Stay]:

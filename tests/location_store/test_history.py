@@ -79,6 +79,7 @@ def test_the_contract(world: World) -> None:
         "known": True,
         "language": "en",
         "blocked": False,
+        "locked_until": None,
         "visited": [
             {
                 "city": "120000",
@@ -136,6 +137,7 @@ def test_a_number_without_record_is_shown_under_the_rules_of_plain(world: World)
         "known": False,
         "language": "zh",
         "blocked": False,
+        "locked_until": None,
         "visited": [],
         "stays": [],
     }
@@ -154,15 +156,32 @@ def test_a_block_makes_nobody_known(world: World) -> None:
 
 
 def test_forgotten_until_imported_again(world: World) -> None:
-    """Nothing is shown, whatever comes in meanwhile; the import is a new beginning."""
+    """No place is shown, though new sightings make it known; the import is a new beginning."""
     put(world, (BEIJING, "2026-01-01T08:00", "2026-01-01T14:00"))
     record(world, "plain")
     world.store.forget(world.pseudonyms.of(NUMBER))
     assert (view(world)["known"], view(world)["stays"]) == (False, [])
     put(world, (SHANGHAI, "2026-01-02T08:00", "2026-01-02T14:00"))
-    assert (view(world)["known"], view(world)["visited"], view(world)["stays"]) == (False, [], [])
+    assert (view(world)["known"], view(world)["visited"], view(world)["stays"]) == (True, [], [])
     record(world, "plain")
     assert (view(world)["known"], cities(view(world))) == (True, ["310000"])
+
+
+def test_a_lock_is_told_in_the_carriers_time(world: World) -> None:
+    """As all other times."""
+    until_s = china_s("2026-01-04T00:00")
+    for carrier, shown in (("plain", "2026-01-04T00:00:00+08:00"), ("abroad", "2026-01-03T16:00:00+00:00")):
+        record(world, carrier)
+        (found,) = subscriber_view(
+            world.store,
+            world.pseudonyms,
+            PLACES,
+            PROFILES,
+            [NUMBER],
+            now_s=china_s(NOW),
+            locked_until_s=[until_s],
+        )
+        assert found["locked_until"] == shown
 
 
 def test_since_hides_what_was_before(world: World) -> None:

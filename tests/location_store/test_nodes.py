@@ -14,14 +14,16 @@ from location_store.errors import StoreError, StoreRefused, StoreUnavailable
 from location_store.pseudonyms import Layout, Pseudonym
 from location_store.store import Store, Update
 from tests.conftest import RedisServer, free_port
+from tests.location_store.support import names_of
 
 LAYOUT = Layout(partitions=64, buckets=1)
+NAMES = names_of(LAYOUT)
 EVERYBODY = [Pseudonym(partition, 0, b"x") for partition in range(LAYOUT.partitions)]
 
 
 def refusal(url: str) -> StoreError:
     with pytest.raises(StoreError) as caught:
-        Store.connect(url, LAYOUT)
+        Store.connect(url, NAMES)
     assert "\n" not in str(caught.value)
     assert "sesame" not in str(caught.value)
     return caught.value
@@ -30,7 +32,7 @@ def refusal(url: str) -> StoreError:
 def test_unix_sockets(own_redis: Callable[..., RedisServer], tmp_path: Path) -> None:
     """unix:///path."""
     own_redis("--unixsocket", str(tmp_path / "s"))
-    assert Store.connect(f"unix://{tmp_path}/s", LAYOUT).read_histories(EVERYBODY[:1]) == [None]
+    assert Store.connect(f"unix://{tmp_path}/s", NAMES).read_histories(EVERYBODY[:1]) == [None]
 
 
 @pytest.mark.parametrize("credentials", [":sesame@", ""])
@@ -42,7 +44,7 @@ def test_a_wrong_or_missing_password_is_refused(
     error = refusal(f"redis://{credentials}127.0.0.1:{server.port}/0")
     assert isinstance(error, StoreRefused)
     assert f"127.0.0.1:{server.port} refuses the credentials" in str(error)
-    Store.connect(f"redis://:right@127.0.0.1:{server.port}/0", LAYOUT).close()
+    Store.connect(f"redis://:right@127.0.0.1:{server.port}/0", NAMES).close()
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster"])
@@ -113,7 +115,7 @@ def cluster(own_redis: Callable[..., RedisServer]) -> list[RedisServer]:
 def test_a_cluster(cluster: list[RedisServer]) -> None:
     """Functions on every node, batches by slot, redirections followed, a node alone refused by redis://."""
     one, two = cluster
-    store = Store.connect(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{two.port}", LAYOUT)
+    store = Store.connect(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{two.port}", NAMES)
     assert store.put_histories([Update(who, None, b"\x01a") for who in EVERYBODY]) == []
     assert store.read_histories(EVERYBODY) == [b"\x01a"] * len(EVERYBODY)
     keys = [int(_run(server, "DBSIZE")) for server in cluster]

@@ -18,8 +18,10 @@ from location_store.store import (
 )
 from location_store.subscribers import Subscriber
 from tests.conftest import RedisServer
+from tests.location_store.support import names_of
 
 LAYOUT = Layout(partitions=4, buckets=2)
+NAMES = names_of(LAYOUT)
 ONE = Pseudonym(1, 0, b"one")
 TWO = Pseudonym(1, 1, b"two")
 THREE = Pseudonym(3, 1, b"three")
@@ -27,7 +29,7 @@ THREE = Pseudonym(3, 1, b"three")
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[Store]:
-    store = Store.connect(redis_url, LAYOUT)
+    store = Store.connect(redis_url, NAMES)
     yield store
     store.close()
 
@@ -84,7 +86,7 @@ def test_batches_of_any_size_are_written(store: Store) -> None:
 
 def test_histories_expire_and_subscribers_do_not(redis_url: str, client: redis.Redis) -> None:
     """A bucket lives for the longest window and two days from its last write."""
-    store = Store.connect(redis_url, LAYOUT, keep_days=7)
+    store = Store.connect(redis_url, NAMES, keep_days=7)
     store.put_histories([Update(ONE, None, b"\x01a")])
     store.put_subscribers([Update(ONE, None, b"s")])
     assert 9 * 86_400 - 5 <= int(client.ttl(history_key(ONE))) <= 9 * 86_400
@@ -141,10 +143,27 @@ def test_carriers_are_numbered_in_order(store: Store) -> None:
 
 def test_a_store_of_another_layout_is_refused(redis_url: str) -> None:
     """Under another layout nothing would be found: better to say so."""
-    Store.connect(redis_url, LAYOUT).close()
-    Store.connect(redis_url, LAYOUT).close()
+    Store.connect(redis_url, NAMES).close()
+    Store.connect(redis_url, NAMES).close()
     with pytest.raises(StoreRefused, match=r"partitions: 4, buckets: 2, .*partitions: 4, buckets: 3"):
-        Store.connect(redis_url, Layout(4, 3))
+        Store.connect(redis_url, names_of(Layout(4, 3)))
+
+
+def test_a_store_of_another_key_is_refused(redis_url: str) -> None:
+    """What is written under another key is found by nobody: better to say so."""
+    Store.connect(redis_url, names_of(LAYOUT, "k1")).close()
+    with pytest.raises(StoreRefused, match=r"filled under the key k1, .*\(its newest is k2\): put .* back"):
+        Store.connect(redis_url, names_of(LAYOUT, "k2"))
+    Store.connect(redis_url, names_of(LAYOUT, "k1")).close()
+
+
+def test_a_newer_key_follows_one_of_its_file(redis_url: str) -> None:
+    """Rotation: from then on whoever lacks the newer key is refused."""
+    for key_ids in (("k1",), ("k2", "k1"), ("k2", "k1"), ("k3", "k2")):
+        Store.connect(redis_url, names_of(LAYOUT, *key_ids)).close()
+    for key_ids in (("k1",), ("k2", "k1")):
+        with pytest.raises(StoreRefused, match="filled under the key k3"):
+            Store.connect(redis_url, names_of(LAYOUT, *key_ids))
 
 
 def test_lost_functions_are_loaded_again(store: Store, client: redis.Redis) -> None:
@@ -157,7 +176,7 @@ def test_lost_functions_are_loaded_again(store: Store, client: redis.Redis) -> N
 def test_listpack_settings_are_raised(own_redis: Callable[..., RedisServer]) -> None:
     """The server's defaults would double the memory of a bucket."""
     server = own_redis("--hash-max-listpack-value", "64", "--hash-max-listpack-entries", "128")
-    assert Store.connect(server.url, LAYOUT).warnings == []
+    assert Store.connect(server.url, NAMES).warnings == []
     with server.client() as client:
         settings = client.config_get("hash-max-listpack-*")
     assert settings == {"hash-max-listpack-value": "512", "hash-max-listpack-entries": "256"}
@@ -166,7 +185,7 @@ def test_listpack_settings_are_raised(own_redis: Callable[..., RedisServer]) -> 
 def test_where_settings_are_locked_the_operator_is_told(own_redis: Callable[..., RedisServer]) -> None:
     """Hosted Redis forbids CONFIG: a warning each, and it works."""
     server = own_redis("--rename-command", "CONFIG", "")
-    store = Store.connect(server.url, LAYOUT)
+    store = Store.connect(server.url, NAMES)
     assert [warning.split("set ")[1] for warning in store.warnings] == [
         "hash-max-listpack-value to 512 or more",
         "hash-max-listpack-entries to 256 or more",
@@ -177,7 +196,7 @@ def test_where_settings_are_locked_the_operator_is_told(own_redis: Callable[...,
 def test_a_full_server_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
     """OOM is nothing that a mended command would help."""
     server = own_redis()
-    store = Store.connect(server.url, LAYOUT)
+    store = Store.connect(server.url, NAMES)
     with server.client() as client:
         client.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable, match="cannot take this now"):
@@ -187,7 +206,7 @@ def test_a_full_server_is_a_temporary_failure(own_redis: Callable[..., RedisServ
 def test_a_replica_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
     """READONLY: a failover is under way."""
     server = own_redis()
-    store = Store.connect(server.url, LAYOUT)
+    store = Store.connect(server.url, NAMES)
     with server.client() as client:
         client.replicaof("127.0.0.1", "1")
     with pytest.raises(StoreUnavailable, match="cannot take this now"):
@@ -197,7 +216,7 @@ def test_a_replica_is_a_temporary_failure(own_redis: Callable[..., RedisServer])
 def test_a_server_that_goes_away_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
     """The same store works again when the server is back."""
     server = own_redis()
-    store = Store.connect(server.url, LAYOUT)
+    store = Store.connect(server.url, NAMES)
     server.stop()
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         store.read_histories([ONE])
