@@ -154,15 +154,18 @@ def test_what_a_killed_demo_left_is_taken_for_empty(redis_url: str, monkeypatch:
 
 
 def test_taken_ports_are_replaced() -> None:
-    """A free port is taken as it is, another is chosen for one that is in use."""
+    """A free port is taken as it is, another is chosen for one that is in use or reserved."""
     with socket.socket() as taken:
         taken.bind((ports.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (free,) = ports.choose([0])
-        chosen = ports.choose([port, free])
-    assert chosen[0] not in (port, free)
-    assert chosen[1] == free
+        with ports.Reserved([0]) as reserved:
+            (free,) = reserved.ports
+            with ports.Reserved([free]) as other:
+                assert other.ports != [free]
+        with ports.Reserved([port, free]) as reserved:
+            assert reserved.ports[0] not in (port, free)
+            assert reserved.ports[1] == free
 
 
 def test_a_command_that_fails_leaves_its_last_lines(tmp_path: Path) -> None:

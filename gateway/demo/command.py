@@ -59,14 +59,14 @@ def demo(*, once: bool) -> None:
 
 def _run(folder: Path, screen: Screen, *, once: bool) -> bool:
     """Everything, in `folder`. Gives whether all conversations were good."""
-    listening = Ports(*ports.choose(Ports()))
     with screen.step("Start the engine") as result:
         server = engine.start(folder / "engine")
         result.append("the server that REDIS_URL names" if server.borrowed else str(engine.find_server()))
-    with server, engine.emptied(server):
+    with server, engine.emptied(server), ports.Reserved(Ports()) as reserved:
+        listening = Ports(*reserved.ports)
         config = settings.write(folder, server.url, listening)
         with Parts(folder, server, config) as parts:
-            phones = _start(folder, screen, parts, listening)
+            phones = _start(folder, screen, parts, reserved)
             good = _talk(screen, parts, phones, SmscApi(_url(listening.page)))
             if not once:
                 _show_places(screen, config, listening)
@@ -74,12 +74,13 @@ def _run(folder: Path, screen: Screen, *, once: bool) -> bool:
             return good
 
 
-def _start(folder: Path, screen: Screen, parts: Parts, listening: Ports) -> dict[str, Phone]:
+def _start(folder: Path, screen: Screen, parts: Parts, reserved: ports.Reserved) -> dict[str, Phone]:
     """Data in, processes up. Gives one subscriber for each carrier."""
-    sample = folder / "sample"
+    sample, listening = folder / "sample", Ports(*reserved.ports)
     with screen.step("Make a key and a synthetic sample") as result:
         made = parts.run({"keys init": (), "sample": (str(sample), *SAMPLE, "--json")})["sample"]
         result.append(_counted(made, "subscribers"))
+    reserved.release()
     parts.start("gateway", "serve")
     parts.start("smsc", *settings.smsc_arguments(listening, sample / "phones.json"))
     with screen.step("Import its cells and subscribers") as result:

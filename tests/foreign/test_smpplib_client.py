@@ -53,7 +53,7 @@ class Peer:
         deadline = time.monotonic() + TIMEOUT_S
         while not self._total or len(self._parts) < self._total:
             assert time.monotonic() < deadline
-            self._client.read_once(ignore_error_codes=[])
+            self._client.read_once()
         return "".join(self._parts[index] for index in sorted(self._parts))
 
     def close(self) -> None:

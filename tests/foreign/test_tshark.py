@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.foreign.npm_smsc import NpmSmsc, npm_smsc
 from tests.foreign.service import TRIOS, Service, smsc_sections
 from tests.foreign.test_npm_smpp import converse
 
+FLUSH_TIMEOUT_S = 15.0
 Recorded = list[tuple[int, bool, bytes]]
 
 
@@ -45,12 +47,9 @@ def test_tshark_finds_nothing_malformed(recorded: tuple[Path, NpmSmsc]) -> None:
 
 
 def test_smpp_pdu3_decodes_what_we_send(recorded: tuple[Path, NpmSmsc]) -> None:
-    """A third implementation reads every PDU of ours to its last octet."""
-    names = set()
-    for port in {port for port, _, _ in recorded[1].octets()}:
-        stream = io.BytesIO(b"".join(data for p, ours, data in recorded[1].octets() if ours and p == port))
-        while stream.tell() < len(stream.getvalue()):
-            names.add(PDUEncoder().decode(stream).id.name)
+    """A third implementation reads every PDU of ours."""
+    ours = [pdu for _, ours, pdu in _pdus(recorded[1].octets()) if ours]
+    names = {PDUEncoder().decode(io.BytesIO(pdu)).id.name for pdu in ours}
     assert {"bind_transceiver", "deliver_sm_resp", "submit_sm", "unbind"} <= names
 
 
@@ -65,19 +64,44 @@ def _tshark(pcap: Path, port: int, display_filter: str, field: str) -> str:
 
 @contextmanager
 def _capture(port: int, pcap: Path) -> Iterator[bool]:
-    """Capture what goes over the loopback; gives False where that is not permitted."""
+    """Capture what goes over the loopback, until the links are unbound; False where that is not permitted."""
     if shutil.which("tshark") is None:
         pytest.fail("tshark is not installed: `make test` installs it", pytrace=False)
     command = ["dumpcap", "-q", "-i", "lo", "-f", f"tcp port {port}", "-w", str(pcap)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        started = any(line.startswith("File:") for line in process.stderr)
-        yield started
-        process.terminate()
+        try:
+            started = any(line.startswith("File:") for line in process.stderr)
+            yield started
+            if started:
+                _await_unbinds(pcap, port)
+        finally:
+            process.terminate()
+
+
+def _await_unbinds(pcap: Path, port: int) -> None:
+    """The kernel hands packets over in blocks, the last one late."""
+    deadline = time.monotonic() + FLUSH_TIMEOUT_S
+    while len(_tshark(pcap, port, "smpp.command_id == 0x80000006", "frame.number").split()) < 3:
+        assert time.monotonic() < deadline
 
 
 def _write_pcap(octets: Recorded, port: int, pcap: Path) -> None:
-    """The same capture from what the SMSC read and wrote: each connection's octets as TCP segments."""
-    dumps = [f"{'O' if ours else 'I'}\n000000 {data.hex(' ')}\n" for _, ours, data in octets]
+    """The same capture from what the SMSC read and wrote: each PDU as a TCP segment."""
+    dumps = [f"{'O' if ours else 'I'}\n000000 {pdu.hex(' ')}\n" for _, ours, pdu in _pdus(octets)]
     command = ["text2pcap", "-q", "-D", "-T", f"40000,{port}", "-", str(pcap)]
     subprocess.run(command, input="".join(dumps), text=True, check=True, capture_output=True)
+
+
+def _pdus(octets: Recorded) -> Recorded:
+    """The same, cut where PDUs end (command_length, SMPP 3.4 section 5.1.1)."""
+    pending: dict[tuple[int, bool], bytes] = {}
+    pdus = []
+    for connection, ours, data in octets:
+        rest = pending.get((connection, ours), b"") + data
+        while len(rest) >= 4 and len(rest) >= (length := int.from_bytes(rest[:4], "big")):
+            pdus.append((connection, ours, rest[:length]))
+            rest = rest[length:]
+        pending[connection, ours] = rest
+    assert not any(pending.values())
+    return pdus
