@@ -52,7 +52,7 @@ lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with h
 
 clean: ## remove what was built, the demo's data and .venv
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf var/demo $(NPM_PEER)/node_modules
+	rm -rf $(NPM_PEER)/node_modules
 	find gateway location_store tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make the second time quick.

@@ -11,6 +11,7 @@ import gc
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -161,6 +162,9 @@ class Gateway:
                 except StoreError as error:
                     if self.parts.calls.up:
                         on_fatal(error)
+            if self.me.index == 0 and self.parts.calls.up:
+                with suppress(StoreError):  # then the figures are those of the last look
+                    await self.parts.look_at_park()
             status = self.parts.status()
             if status["ready"] and not self._ready_logged:
                 self._ready_logged = True

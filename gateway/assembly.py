@@ -49,11 +49,13 @@ class Parts:
     listeners: list[Listener]
     receiving: Receiving
     pipeline: Pipeline
+    park: RedisPark
     park_worker: ParkWorker
     routes: Routes
     clock: Clock
     http: Http = field(init=False)
     others: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+    queues: list[dict[str, Any]] = field(default_factory=list)  # of the park, as last looked at
 
     async def check_layout(self) -> None:
         """Raises StoreRefused when the store was filled under another [store] layout or another key; an empty
@@ -63,6 +65,16 @@ class Parts:
             await self.calls.call(claim.key, "SET", claim.key, claim.value, "NX")
             if claim.replaces(await self.calls.call(claim.key, "GET", claim.key)):
                 await self.calls.call(claim.key, "SET", claim.key, claim.value)
+
+    async def look_at_park(self) -> None:
+        """Count what waits and what is dead on each route, for status and metrics."""
+        queues = []
+        for route in self.config.routes:
+            waiting, dead = await self.park.depths(route)
+            self.metrics.park.labels(route, "waiting").set(waiting)
+            self.metrics.park.labels(route, "dead").set(dead)
+            queues.append({"route": route, "waiting": waiting, "dead": dead})
+        self.queues = queues
 
     def status(self) -> dict[str, Any]:
         """/status: of this process, and from worker 0 of all."""
@@ -106,6 +118,7 @@ class Parts:
             + sum(other["messages_per_s"] for _, other in others),
             "links": links,
             "listeners": listeners,
+            "parked": self.queues,
             "ended": _summed(self.metrics.endings(), *(other["ended"] for _, other in others)),
             "workers": [
                 {"worker": index, "up": other is not None}
@@ -199,6 +212,7 @@ def assemble(
     links = [
         SmscLink(smsc, i, lines[smsc.name], reactor=reactor, routes=routes, receiving=receiving)
         for i, smsc in enumerate(config.smsc)
+        if listening or smsc.bind != "outbind"  # a port can be had once
     ]
     listeners = [
         Listener(
@@ -212,7 +226,7 @@ def assemble(
         for i, listen in enumerate(config.listen if listening else ())
     ]
     parts = Parts(
-        config, pseudonyms, calls, metrics, links, listeners, receiving, pipeline, worker, routes, clock
+        config, pseudonyms, calls, metrics, links, listeners, receiving, pipeline, park, worker, routes, clock
     )
     parts.http = Http(metrics.registry, parts.status)
     return parts

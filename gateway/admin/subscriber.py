@@ -121,7 +121,8 @@ def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
         desk.record(desk.msisdns)
         name = desk.pseudonyms.of(desk.msisdns[0])
         store.forget(name, extra_keys=operator.dialog_keys(name))
-    click.echo("forgotten: history, record and dialog are erased")
+        operator.forget_parked(store.nodes, config.routes, name)
+    click.echo("forgotten: history, record, dialog and parked messages are erased")
 
 
 def _set_blocked(desk: "_Desk", *, blocked: bool) -> None:

@@ -33,7 +33,6 @@ class Kind(StrEnum):
     EXPIRED = "expired"  # digits or a yes after the prompt had lapsed
     CANCELLED = "cancelled"
     HELP = "helped"
-    BUSY = "busy"  # the look-up cannot be made now; never to be taken for an empty answer
 
 
 class Reply(NamedTuple):
@@ -84,7 +83,6 @@ _ZH: Mapping[str, str] = {
     Kind.CANCELLED: "好的，没有查询。需要时请再发送CXMYD。",
     Kind.HELP: "查询近{days}天到访过的城市，请发送{keyword}。{english}",
     "english": "For English send CXMYD EN",
-    Kind.BUSY: "系统繁忙，本次没有完成查询，请稍后再发送CXMYD。",
     "bare": "CXMYD",
     "with digits": "CXMYD#证件号码后四位",
 }
@@ -121,7 +119,6 @@ _EN: Mapping[str, str] = {
     Kind.CANCELLED: "All right, nothing was looked up. Send CXMYD whenever you need it.",
     Kind.HELP: "To see the cities you visited in the last {days} days send {keyword}",
     "english": "",
-    Kind.BUSY: "The system is busy and your look-up was not made. Please send CXMYD again later.",
     "bare": "CXMYD EN",
     "with digits": "CXMYD#1234 EN, with the last 4 characters of your ID number",
 }

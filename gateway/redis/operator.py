@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.dialog import state as dialog_state
-from gateway.redis.keys import PARK_SHARDS, lease_key, of_tag, park_key, parked_key, state_key
+from gateway.redis.keys import (
+    PARK_SHARDS,
+    lease_key,
+    of_tag,
+    park_key,
+    parked_key,
+    shard_of,
+    state_key,
+    tag_of,
+)
 from location_store.errors import BadInput, StoreRefused
 from location_store.nodes import Command, Nodes
 from location_store.pseudonyms import Pseudonym
@@ -56,9 +65,21 @@ def unlock(nodes: Nodes, who: Pseudonym) -> bool:
 
 def dialog_keys(who: Pseudonym) -> list[bytes]:
     """What `forget` deletes beside the history: where the dialog stands, and the turn, so that an answer
-    under way does not leave.
+    under way (it has left, or will within milliseconds) writes no state any more.
     """
-    return [state_key(who), lease_key(who)]
+    return [state_key(who), lease_key(who), parked_key(who)]
+
+
+def forget_parked(nodes: Nodes, routes: Sequence[str], who: Pseudonym) -> int:
+    """Remove the subscriber's messages from the park and the dead letters; how many there were."""
+    removed, tag = 0, tag_of(who).encode()
+    for route in routes:
+        shard = shard_of(who)
+        for key in (park_key(b"q", route, shard), park_key(b"x", route, shard)):
+            for stream_id, fields in _entries(nodes, key):
+                if fields[b"s"] == tag:
+                    removed += nodes.call(key, "XDEL", key, stream_id)
+    return removed
 
 
 def _state(blob: bytes) -> dialog_state.State:
@@ -120,22 +141,27 @@ def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]
     key = park_key(b"x" if dead else b"q", route, shard)
     tries_key = park_key(b"n", route, shard)
     tries: Mapping[bytes, bytes] = nodes.call(tries_key, "HGETALL", tries_key)
+    for stream_id, fields in _entries(nodes, key):
+        died = fields.get(b"d")
+        yield Parked(
+            f"{route}/{shard}/{'x' if dead else 'q'}/{stream_id.decode()}",
+            route,
+            fields[b"s"].decode(),
+            int(fields[b"t"]) / 1000,
+            int(fields[b"x"]) / 1000,
+            int(tries.get(stream_id, 0)),
+            dead,
+            fields.get(b"r", b"").decode(),
+            int(died) / 1000 if dead and died else None,
+        )
+
+
+def _entries(nodes: Nodes, key: bytes) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]]:
+    """All entries of one stream, a page at a time."""
     start = "-"
     while True:
         found = nodes.call(key, "XRANGE", key, start, "+", "COUNT", _PAGE)
-        for stream_id, fields in found:
-            died = fields.get(b"d")
-            yield Parked(
-                f"{route}/{shard}/{'x' if dead else 'q'}/{stream_id.decode()}",
-                route,
-                fields[b"s"].decode(),
-                int(fields[b"t"]) / 1000,
-                int(fields[b"x"]) / 1000,
-                int(tries.get(stream_id, 0)),
-                dead,
-                fields.get(b"r", b"").decode(),
-                int(died) / 1000 if dead and died else None,
-            )
+        yield from found
         if len(found) < _PAGE:
             return
         start = "(" + found[-1][0].decode()

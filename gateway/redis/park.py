@@ -6,6 +6,7 @@ entries are all in one shard, in their order. Nothing readable is stored: number
 AEAD-sealed value, bound to the shard; expired sealed values are removed with their entry.
 """
 
+import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -170,6 +171,12 @@ class RedisPark:
         )
         tries = park_key(b"n", route, shard)
         await self._calls.call(tries, "HDEL", tries, entry_id)
+
+    async def depths(self, route: str) -> tuple[int, int]:
+        """How many of the route's entries wait, and how many are dead."""
+        keys = [park_key(kind, route, shard) for kind in (b"q", b"x") for shard in range(PARK_SHARDS)]
+        lengths = await asyncio.gather(*(self._calls.call(key, "XLEN", key) for key in keys))
+        return sum(lengths[:PARK_SHARDS]), sum(lengths[PARK_SHARDS:])
 
     async def own(self, route: str, shard: int) -> bool:
         key = park_key(b"o", route, shard)

@@ -124,6 +124,7 @@ class Smsc:
         self._unfinished = joining.Unfinished()
         self._waiting: dict[str, deque[_Delivery]] = {}
         self._links = self._messages = self._reference = 0
+        self._run = f"{int(clock.now_s()) & 0xFFFFFF:06x}"  # so that a restart does not repeat its ids
 
     # For server, API and tests
 
@@ -177,9 +178,10 @@ class Smsc:
         expires_s = message.at_s + self.rules.validity_s
         waiting = self._waiting.setdefault(service, deque())
         for part in parts:
-            waiting.append(
-                _Delivery(addresses | part._asdict(), Parties(number, service), expires_s, message)
-            )
+            # Our own id, the same when it is delivered again: a text that was really sent twice has two.
+            own = {"receipted_message_id": self._next_id("mt")}
+            fields = addresses | part._asdict() | own
+            waiting.append(_Delivery(fields, Parties(number, service), expires_s, message))
         self._forward(service)
         return message
 
@@ -375,7 +377,7 @@ class Smsc:
     def _next_id(self, direction: str) -> str:
         """`mo-12` is ours alone; a message_id goes to the ESME and is plain hex."""
         self._messages += 1
-        return f"mo-{self._messages}" if direction == "mo" else f"{self._messages:08x}"
+        return f"mo-{self._messages}" if direction == "mo" else f"{self._run}{self._messages:06x}"
 
     def _link(self, session: Session) -> Link:
         return Link(

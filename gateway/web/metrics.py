@@ -53,6 +53,9 @@ class Metrics:
             ("link", "status"),
             registry=registry,
         )
+        self.park = Gauge(
+            "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
+        )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
         self.answers, self.arrivals = Rate(), Rate()

@@ -101,14 +101,6 @@ def test_no_city_is_no_failure(english: bool) -> None:
         assert word not in text
 
 
-@pytest.mark.parametrize("english", [False, True])
-def test_busy_is_no_answer(english: bool) -> None:
-    """When the look-up could not be made, nothing reads like an empty answer."""
-    text = render(Reply(Kind.BUSY), carrier("china-mobile"), english)
-    assert ("was not made" if english else "没有完成查询") in text
-    assert "成功" not in text
-
-
 def test_wrong_digits_cover_both_cases() -> None:
     """Digits differ or the number cannot be identified here; how many tries are left, and where to go."""
     for name, again in (

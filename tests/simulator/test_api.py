@@ -84,7 +84,7 @@ def test_text_is_sent_and_listed(browser: Browser) -> None:
     one, two = browser.get("/api/pdus?number=8613800000000&limit=2").body
     assert (one["command"], one["direction"]) == ("deliver_sm", "out")
     assert (two["command"], two["status"]) == ("deliver_sm_resp", "ESME_ROK")
-    assert bytes.fromhex(one["hex"])[-5:] == b"CXMYD"
+    assert b"CXMYD" in bytes.fromhex(one["hex"])
     assert ["short_message", "CXMYD"] in one["fields"]
 
 
