@@ -61,7 +61,7 @@ def _run(folder: Path, screen: Screen, *, once: bool) -> bool:
     """Everything, in `folder`. Gives whether all conversations were good."""
     with screen.step("Start the engine") as result:
         server = engine.start(folder / "engine")
-        result.append("the server that REDIS_URL names" if server.borrowed else str(engine.find_server()))
+        result.append("the server that REDIS_URL names" if server.borrowed else engine.find_server().name)
     with server, engine.emptied(server), ports.Reserved(Ports()) as reserved:
         listening = Ports(*reserved.ports)
         config = settings.write(folder, server.url, listening)
@@ -141,7 +141,7 @@ def _show_places(screen: Screen, config: Path, listening: Ports) -> None:
             ("SMPP of the SMSC", f"{ports.HOST}:{listening.smpp}"),
             ("Operator's view", f"{command} -c {config} status"),
         ],
-        "Text from the phone page, or look around with the commands of cxmyd. Ctrl-C ends all of it.",
+        "Text from the phone page, or look around with the commands of cxmyd.\nCtrl-C ends all of it.",
     )
 
 
