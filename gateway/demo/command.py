@@ -53,7 +53,7 @@ def demo(*, once: bool) -> None:
             raise
         except _Told:
             good = not once
-            screen.say("Ended, and nothing is left running.")
+            screen.say("\nEnded, and nothing is left running.")
     sys.exit(0 if good else 1)
 
 
