@@ -242,6 +242,11 @@ class Smsc(Timers):
         default=0.0, ge=0, le=1e6, allow_inf_nan=False
     )  # PDUs; 0: as fast as the window lets us
     tls: ClientTls | None = None
+    # With `outbind` whoever says it is told our password: only these may.
+    allow: Annotated[tuple[Network, ...], BeforeValidator(_tuple)] = (
+        ipaddress.ip_network("127.0.0.0/8"),
+        ipaddress.ip_network("::1/128"),
+    )
 
 
 class Client(Section):

@@ -6,8 +6,9 @@ the latest when the connection does.
 """
 
 import asyncio
+import ipaddress
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 from typing import Protocol as Interface
@@ -24,6 +25,9 @@ from gateway.smpp.throttle import Throttle
 
 #: Requests that may wait for a slot of the window; more is refused, so that memory stays flat.
 QUEUE_LIMIT = 10_000
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class LostError(Exception):
@@ -83,6 +87,17 @@ def new_session(role: Role, timers: Timers, now_s: float) -> Session:
         ),
         now_s,
     )
+
+
+def within(peer: str, networks: Iterable[Network]) -> bool:
+    """Whether the address is in one of the networks; an IPv4 address that came over IPv6 counts as itself."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
 
 
 class Connection(Protocol):

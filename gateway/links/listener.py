@@ -6,7 +6,6 @@ Such peers are often synchronous: a message is parked and acknowledged before it
 
 import asyncio
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from twisted.internet.protocol import ServerFactory
 from gateway.config import Client, Listen
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
-from gateway.links.connection import Connection, new_session
+from gateway.links.connection import Connection, new_session, within
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.tls import server_options
@@ -125,7 +124,8 @@ class Listener:
         # The comparison takes its time for an unknown system_id too, and the answer is the same.
         expected = client.password if client is not None else "\0"
         right = hmac.compare_digest(expected.encode("latin-1"), event.pdu.password.encode("latin-1"))
-        if client is None or not right or not _allowed(client, connection.peer):
+        allowed = client is not None and (not client.allow or within(connection.peer, client.allow))
+        if client is None or not right or not allowed:
             log.warning("listener.refused", listener=self.name, peer=connection.peer)
             connection.session.refuse_bind(CommandStatus.ESME_RBINDFAIL)
             return
@@ -148,15 +148,3 @@ class Listener:
         ended = self._open.pop(connection)
         if not ended.done():
             ended.set_result(why)
-
-
-def _allowed(client: Client, peer: str) -> bool:
-    if not client.allow:
-        return True
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in client.allow)

@@ -18,7 +18,7 @@ from gateway.config import Smsc
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
 from gateway.links.backoff import Backoff
-from gateway.links.connection import Connection, new_session
+from gateway.links.connection import Connection, new_session, within
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.tls import client_options
@@ -199,12 +199,19 @@ class SmscLink:
                 self._refused[connection] = status
                 connection.unbind()  # nothing is bound: this ends the connection
             case events.Invited():
-                if len(self._bound) < self.smsc.binds:
-                    self._bind(connection, BindType.TRANSCEIVER)
-                else:
-                    connection.unbind()  # nothing is bound: this ends the connection
+                self._invited(connection)
             case events.BindRequested():
                 raise AssertionError("an ESME's session answers no bind requests")
+
+    def _invited(self, connection: Connection) -> None:
+        """An outbind: bind back, but only to whom our password is meant for, and up to `binds` of them."""
+        allowed = within(connection.peer, self.smsc.allow)
+        if not allowed:
+            log.warning("outbind.refused", link=self.name, peer=connection.peer)
+        if allowed and len(self._bound) < self.smsc.binds:
+            self._bind(connection, BindType.TRANSCEIVER)
+        else:
+            connection.unbind()  # nothing is bound: this ends the connection
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         self._receiving.received(connection, pdu, self._line, park_first=False)
