@@ -122,7 +122,9 @@ def test_cells_import_says_what_it_did(desk: Desk) -> None:
     assert rejects(desk, "cells.csv") == [(4, "unknown_city")]
     bad = desk.file("bad.csv", "mcc,mnc,area,cell,city\n460,0,1,3,999999\n")
     assert "could be used" in desk.refused("cells", "import", bad)
-    assert "nothing but a header" in desk.refused("cells", "import", desk.file("h.csv", CELLS[: CELLS.index("\n")]))
+    assert "nothing but a header" in desk.refused(
+        "cells", "import", desk.file("h.csv", CELLS[: CELLS.index("\n")])
+    )
     line = desk.refused("cells", "import", desk.file("wrong.csv", "a,b\n"))
     assert "samples,changeable,created,updated,averageSignal or mcc,mnc,area,cell,city" in line
 
@@ -310,3 +312,14 @@ def test_sample_is_written_in_the_formats_of_the_imports(ready: Desk) -> None:
     ready.good(*arguments)
     assert (folder / "subscribers.csv").read_bytes() == first
     assert "at least" in ready.refused("sample", str(folder), "--subscribers", "1")
+
+
+def test_days_are_those_of_the_carriers_that_reckon_by_them(ready: Desk) -> None:
+    """Seen at 23:00 and 01:00 among others: midnight is no sighting for the carrier that asks for the span."""
+    with (ready.folder / "gateway.toml").open("a") as file:
+        file.write('\n[carrier.plain]\nstay_rule = "daily-span"\nstay_hours = 1\n')
+    times = [at(5, 19), at(5, 21), at(5, 23), at(4, 1), at(4, 3)]
+    rows = "".join(f"{time},8613800000001,460,0,1,1\n" for time in times)
+    totals(ready, ready.file("in.csv", f"{HEADER}{rows}{at(4, 18)},8613800000001,460,0,1,2\n"))
+    (shown,) = ready.objects("subscriber", "show", "8613800000001", "--reason", "test")
+    assert [visit["longest_stay_h"] for visit in shown["visited"]] == [4.0]
