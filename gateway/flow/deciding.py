@@ -78,10 +78,10 @@ class Decider:
         digits = intent.digits if isinstance(intent, Query | Digits) else None
         asked = Asked(
             intent,
-            digits_right=digits is not None and self._identified(mo, digits, subscriber),
-            language="en" if subscriber is not None and subscriber.language == "en" else "zh",
-            replyable=replyable(mo.source.ton, mo.source.digits, self._own_numbers),
-            blocked=subscriber is not None and subscriber.blocked,
+            digits is not None and self._identified(mo, digits, subscriber),
+            "en" if subscriber is not None and subscriber.language == "en" else "zh",
+            replyable(mo.source.ton, mo.source.digits, self._own_numbers),
+            subscriber is not None and subscriber.blocked,
         )
         decision = _step(carrier, before, asked, int(now_s), zone)
         guessed = 0
@@ -129,7 +129,7 @@ class Decider:
 
     def _named(self, history: bytes, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
         """The visited places, most recent first."""
-        rules = StayRules(carrier.stay_hours, carrier.stay_rule)
+        rules = _rules(carrier)
         start = period.start_min if since is None else max(period.start_min, since)
         place = sole_place(history, rules, start, period.end_min)
         if place is not None:
@@ -160,6 +160,11 @@ class Decider:
         if zone is None:
             zone = self._zones[carrier.timezone] = ZoneInfo(carrier.timezone)
         return zone
+
+
+@lru_cache(64)
+def _rules(carrier: Carrier) -> StayRules:
+    return StayRules(carrier.stay_hours, carrier.stay_rule)
 
 
 def _kept(

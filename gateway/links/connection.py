@@ -42,14 +42,15 @@ class TooLateError(Exception):
     """The request was not sent, and never will be: its time to live is over."""
 
 
+Soon = Callable[[Callable[[], None]], object]
+
+
 class Delayed(Interface):
     """Twisted's IDelayedCall, as a type that mypy can read (zope's interfaces are none)."""
 
     def active(self) -> bool: ...
 
     def cancel(self) -> None: ...
-
-    def getTime(self) -> float: ...  # noqa: N802 - Twisted's name
 
 
 class Scheduler(Interface):
@@ -108,18 +109,22 @@ class Connection(Protocol):
         clock: Scheduler,
         *,
         throttle: Throttle,
+        soon: Soon | None = None,
         on_start: Callable[["Connection"], None] | None = None,
     ) -> None:
+        """`soon`: the event loop's call_soon where there is one; Twisted's timers cost ten times as much."""
         self.session = session
         self.peer = ""
         self._wire: Any = None  # the transport; an ITCPTransport, which mypy cannot read
         self._owner = owner
         self._clock = clock
+        self._soon: Soon = soon or (lambda call: clock.callLater(0, call))
         self._throttle = throttle
         self._on_start = on_start
         self._waiting: deque[tuple[Pdu, asyncio.Future[Pdu], float]] = deque()
-        self._flushing: Delayed | None = None
+        self._flushing = False
         self._ticking: Delayed | None = None
+        self._ticking_at_s = 0.0
         self._pumping: Delayed | None = None
         self._ended = False
 
@@ -191,8 +196,9 @@ class Connection(Protocol):
 
     def flush_soon(self) -> None:
         """Write once at the end of this turn of the loop."""
-        if self._flushing is None and not self._ended:
-            self._flushing = self._clock.callLater(0, self._flush)
+        if not self._flushing and not self._ended:
+            self._flushing = True
+            self._soon(self._flush_in_time)
 
     # inside
 
@@ -215,10 +221,12 @@ class Connection(Protocol):
             self._throttle.sent(now_s)
         self.flush_soon()
 
+    def _flush_in_time(self) -> None:
+        self._flushing = False
+        if not self._ended:
+            self._flush()
+
     def _flush(self) -> None:
-        if self._flushing is not None and self._flushing.active():  # called by `close`, before its time
-            self._flushing.cancel()
-        self._flushing = None
         data = self.session.data_to_send()
         if data and self._wire is not None:
             self._wire.write(data)
@@ -231,12 +239,12 @@ class Connection(Protocol):
         deadline_s = None if self._ended else self.session.next_deadline_s()
         if deadline_s is None:
             return
-        delay_s = max(0.0, deadline_s - self._clock.seconds())
-        if self._ticking is not None and self._ticking.active():
-            if self._ticking.getTime() <= deadline_s:
+        if self._ticking is not None:
+            if self._ticking_at_s <= deadline_s:
                 return
             self._ticking.cancel()
-        self._ticking = self._clock.callLater(delay_s, self._tick)
+        self._ticking_at_s = deadline_s
+        self._ticking = self._clock.callLater(max(0.0, deadline_s - self._clock.seconds()), self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
@@ -266,13 +274,14 @@ class Connection(Protocol):
             return
         if self._waiting and self._pumping is None:
             self._pump()
-        self.flush_soon()
+        if self.session.has_data or self._ticking is None:
+            self.flush_soon()
 
     def _end(self, why: str) -> None:
         if self._ended:
             return
         self._ended = True
-        for timer in (self._flushing, self._ticking, self._pumping):
+        for timer in (self._ticking, self._pumping):
             if timer is not None and timer.active():
                 timer.cancel()
         waiting, self._waiting = self._waiting, deque()

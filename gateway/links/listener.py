@@ -107,8 +107,9 @@ class Listener:
 
     def _connection(self) -> Connection:
         session = new_session(Role.SMSC, self.listen, self._reactor.seconds())
-        connection = Connection(session, self, self._reactor, throttle=Throttle())
-        self._open[connection] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        connection = Connection(session, self, self._reactor, throttle=Throttle(), soon=loop.call_soon)
+        self._open[connection] = loop.create_future()
         return connection
 
     # the connection's Owner

@@ -167,6 +167,7 @@ class SmscLink:
             self,
             self._reactor,
             throttle=Throttle(smsc.rate_per_s / smsc.binds),
+            soon=asyncio.get_running_loop().call_soon,
             on_start=None if waits else lambda c: self._bind(c, bind_type),
         )
         self._open[connection] = asyncio.get_running_loop().create_future()

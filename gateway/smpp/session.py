@@ -64,6 +64,11 @@ class Session(Machine):
             return min(deadline_s, slot_deadline_s)  # the oldest is the first
         return deadline_s
 
+    @property
+    def has_data(self) -> bool:
+        """Whether `data_to_send` has anything to give."""
+        return bool(self._out)
+
     def data_to_send(self) -> bytes:
         """All octets to write since the last call, joined for one write."""
         if not self._out:

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from gateway.web.counting import Counts, Durations
 from gateway.web.rates import Rate
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -22,14 +23,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.ended_total = Counter(
-            "cxmyd_messages", "Messages by how they ended", ("carrier", "result", "reason"), registry=registry
+        self.ended_total = Counts(
+            "cxmyd_messages", "Messages by how they ended", ("carrier", "result", "reason"), registry
         )
-        self.seconds = Histogram(
+        self.seconds = Durations(
             "cxmyd_answer_seconds",
             "From the message to its accepted answer",
-            ("carrier",),
-            buckets=_BUCKETS_S,
+            label="carrier",
+            bounds_s=_BUCKETS_S,
             registry=registry,
         )
         self.parked_total = Counter(
@@ -47,11 +48,8 @@ class Metrics:
             ("route", "kind"),
             registry=registry,
         )
-        self.submits = Counter(
-            "cxmyd_submit_status",
-            "Responses to what we sent, by status",
-            ("link", "status"),
-            registry=registry,
+        self.submits = Counts(
+            "cxmyd_submit_status", "Responses to what we sent, by status", ("link", "status"), registry
         )
         self.park = Gauge(
             "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
@@ -59,37 +57,27 @@ class Metrics:
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
         self.answers, self.arrivals = Rate(), Rate()
-        self._ended: dict[tuple[str, str, str], Counter] = {}
-        self._submits: dict[tuple[str, str], Counter] = {}
 
     def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None:
-        key = (carrier, result, reason)
-        counter = self._ended.get(key)
-        if counter is None:
-            counter = self._ended[key] = self.ended_total.labels(*key)
-        counter.inc()
+        self.ended_total.add(carrier, result, reason)
         self.answers.add(time.monotonic())
         if result == "done":
-            self.seconds.labels(carrier).observe(elapsed_s)
+            self.seconds.add(carrier, elapsed_s)
         else:
             log.warning("message.ended", carrier=carrier, result=result, reason=reason)
 
     def endings(self) -> list[dict[str, Any]]:
         """How messages ended since the start: carrier, result, reason, count."""
         return [
-            {"carrier": carrier, "result": result, "reason": reason, "count": int(counter._value.get())}
-            for (carrier, result, reason), counter in sorted(self._ended.items())
+            {"carrier": carrier, "result": result, "reason": reason, "count": count}
+            for (carrier, result, reason), count in sorted(self.ended_total.counts.items())
         ]
 
     def not_a_query(self, route: str, kind: str) -> None:
         self.not_queries_total.labels(route, kind).inc()
 
     def submitted(self, link: str, status: str) -> None:
-        key = (link, status)
-        counter = self._submits.get(key)
-        if counter is None:
-            counter = self._submits[key] = self.submits.labels(*key)
-        counter.inc()
+        self.submits.add(link, status)
 
     def parked(self, carrier: str, reason: str) -> None:
         self.parked_total.labels(carrier, reason).inc()

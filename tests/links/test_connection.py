@@ -196,6 +196,7 @@ def test_no_timer_is_left_after_the_end() -> None:
         pair = Pair()
         pair.connection.request(submit("1"))
         pair.connection.connectionLost()
+        pair.clock.advance(0)  # what was due in this turn of the loop
         assert pair.clock.getDelayedCalls() == []
 
     run(scenario)
