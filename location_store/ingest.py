@@ -106,7 +106,7 @@ class Settings(NamedTuple):
 
     @property
     def cutoff_min(self) -> int:
-        """Where memory ends: a stay over the start of the window has its last sighting before that here."""
+        """What ended before is dropped: a silence over the window's start is known by both its ends."""
         return self.keep_from_min - NEW_STAY_GAP_MIN
 
     @property

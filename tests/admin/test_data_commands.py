@@ -315,7 +315,7 @@ def test_sample_is_written_in_the_formats_of_the_imports(ready: Desk) -> None:
 
 
 def test_days_are_those_of_the_carriers_that_reckon_by_them(ready: Desk) -> None:
-    """Seen at 23:00 and 01:00 among others: midnight is no sighting for the carrier that asks for the span."""
+    """Seen at 19, 21, 23, 1 and 3 o'clock: the longest day is 4 h, midnight is no sighting."""
     with (ready.folder / "gateway.toml").open("a") as file:
         file.write('\n[carrier.plain]\nstay_rule = "daily-span"\nstay_hours = 1\n')
     times = [at(5, 19), at(5, 21), at(5, 23), at(4, 1), at(4, 3)]

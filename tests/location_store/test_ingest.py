@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from location_store.cells import FILE_NAME, CellTable
 from location_store.errors import StoreUnavailable
 from location_store.ingest import Totals, ingest
 from location_store.pseudonyms import Pseudonym
+from location_store.record import unpack
 from location_store.stays import Point, Stay
 from tests.conftest import RedisServer
 from tests.location_store.histories import sighted, stays_of
@@ -174,6 +176,22 @@ def test_rows_before_the_window_are_old(world: World) -> None:
     only_old = write_csv(world.folder / "old.csv", [(NUMBERS[1], points[0])])
     totals = run(world, only_old)
     assert (totals.usable, totals.old) == (1, 1)
+
+
+def test_segments_end_at_midnight_for_carriers_that_reckon_by_days(world: World) -> None:
+    """In their zones, which leaves the stays as they are; without such a carrier segments go on."""
+    start = int(china_s("2026-03-10T22:00") // 60)
+    points = [Point(start + 30 * n, CITIES[0]) for n in range(30)]
+    path = write_csv(world.folder / "in.csv", [(NUMBERS[0], point) for point in points])
+    ends = {}
+    for zones in ((), ("Asia/Shanghai",), ("Asia/Shanghai", "UTC")):
+        world.store.nodes.on_primaries("FLUSHALL")
+        world.settings = world.settings._replace(day_zones=tuple(map(ZoneInfo, zones)))
+        run(world, path)
+        assert world.stays(NUMBERS[0]) == stays_of(sighted(points))
+        (blob,) = world.store.read_histories([world.pseudonyms.of(NUMBERS[0])])
+        ends[len(zones)] = [segment.last_min - start for segment in unpack(blob or b"").segments]
+    assert ends == {0: [720], 1: [90, 720], 2: [90, 570, 720]}
 
 
 def test_a_file_of_rejects_is_never_complete(world: World) -> None:
