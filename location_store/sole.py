@@ -31,7 +31,7 @@ def sole_place(blob: bytes, rules: StayRules, start_min: int, end_min: int) -> i
     if not blob[2] or len(blob) < end:
         return None
     start, stop = start_min - EPOCH_MIN, end_min - EPOCH_MIN
-    last = longest = -1
+    first = last = longest = -1
     for other, low, high, length in SEGMENT.iter_unpack(blob[HEADER_BYTES:end]):
         first = high << 16 | low
         if other != place or first < last:
@@ -40,21 +40,29 @@ def sole_place(blob: bytes, rules: StayRules, start_min: int, end_min: int) -> i
         inside = (last if last < stop else stop) - (first if first > start else start)
         if inside > longest:  # noqa: PLR1730 -- max() costs more, for every answer
             longest = inside
-    if longest < 60 * rules.stay_hours or (len(blob) > end and not _goes_on(blob, end, place, last)):
+    if len(blob) > end:
+        tail = _tail(blob, end, place)
+        if tail is None or tail[0] <= last:
+            return None
+        if tail[0] - last > MAX_STEP_MIN:  # else the last segment goes on with it
+            first = tail[0]
+        longest = max(longest, min(tail[1], stop) - max(first, start))
+    if longest < 60 * rules.stay_hours:
         return None
     return place  # silences joined and half gaps could only add to it, and there is nobody to drift to
 
 
-def _goes_on(blob: bytes, start: int, place: int, last: int) -> bool:
-    """Whether the tail is of this place alone, begins after `last`, and has steps of one byte each."""
+def _tail(blob: bytes, start: int, place: int) -> tuple[int, int] | None:
+    """First and last minute of a tail of this place alone whose steps are one byte each; else None."""
     head = _head(place)
     steps = blob[start + MINUTE_BYTES + len(head) :]
     if not blob.startswith(head, start + MINUTE_BYTES) or not steps:
-        return False
+        return None
     if steps[0] or max(steps) > MAX_STEP_MIN or 0 in steps[1:]:
-        return False
+        return None
     first = int.from_bytes(blob[start : start + MINUTE_BYTES], "little")
-    return last < first and first + sum(steps) <= MAX_MIN
+    last = first + sum(steps)
+    return (first, last) if last <= MAX_MIN else None
 
 
 @lru_cache(4096)

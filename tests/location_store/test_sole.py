@@ -76,3 +76,11 @@ def test_days_at_home_are_answered_quickly() -> None:
     tail = tuple(Point(over_both.last_min + 60 + 30 * n, 1100) for n in range(4))
     for history in (History((over_both,)), History((over_both,), tail), History(days), History(days, tail)):
         assert sole_place(pack(history, 0), StayRules(), *window) == 1100
+
+
+def test_a_tail_makes_the_last_segment_longer() -> None:
+    """Two hours settled and two more not settled yet are four."""
+    tail = tuple(Point(BASE_MIN + 120 + 60 * n, 1100) for n in range(1, 3))
+    blob = pack(History((Segment(1100, BASE_MIN, BASE_MIN + 120),), tail), 0)
+    assert sole_place(blob, StayRules(), BASE_MIN, BASE_MIN + DAY_MIN) == 1100
+    assert sole_place(blob, StayRules(), BASE_MIN + 1, BASE_MIN + DAY_MIN) is None
