@@ -95,16 +95,10 @@ class Decider:
         if decision.reply is not None:
             text = self._words(decision, carrier, turn, subscriber, now_s)
         state, ttl_s = _kept(before, decision.state, now_s, zone)
-        return Saying(
-            text,
-            state,
-            ttl_s,
-            decision.reason,
-            awaits_reply=decision.reason in _QUESTIONS,
-            ahead=decision.reason in _AHEAD,
-            before_ttl_s=max(1, dialog_state.expires_s(before, now_s, zone) - int(now_s)),
-            guessed=guessed,
-        )
+        reason = decision.reason
+        ahead = reason in _AHEAD
+        before_ttl_s = max(1, dialog_state.expires_s(before, now_s, zone) - int(now_s)) if ahead else 0
+        return Saying(text, state, ttl_s, reason, reason in _QUESTIONS, ahead, before_ttl_s, guessed)
 
     def _identified(self, mo: Mo, digits: str, subscriber: Subscriber | None) -> bool:
         """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
