@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from gateway.admin.context import open_config, open_pseudonyms, open_store, running_redis
+from gateway.admin.interrupt import interruptible
 from gateway.admin.options import config_option, json_option
 from gateway.admin.output import nothing_usable, print_json, print_table
 from gateway.admin.progress import progress_bar
@@ -34,7 +35,7 @@ def import_cells(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) 
     mcc,mnc,area,cell,city, the city a six-digit GB/T 2260 code. CSV (.gz, .zst too) or Parquet.
     """
     data_dir = open_config(ctx).data.dir
-    with progress_bar("cells") as progress:
+    with interruptible("nothing was changed"), progress_bar("cells") as progress:
         totals = cell_table.import_files(
             files,
             data_dir,
@@ -71,6 +72,7 @@ def import_subscribers(ctx: click.Context, *, files: tuple[Path, ...], as_json: 
     with (
         running_redis(config) as running,
         open_store(running, pseudonyms) as store,
+        interruptible("run the same command again to complete it"),
         progress_bar("subscribers") as progress,
     ):
         totals = enrol(

@@ -3,13 +3,14 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
 import click
 
 from gateway.admin.context import open_config, open_pseudonyms, open_store, running_redis
+from gateway.admin.interrupt import interruptible
 from gateway.admin.options import config_option, json_option
 from gateway.admin.output import nothing_usable, print_json, print_table
 from gateway.admin.progress import progress_bar
@@ -62,7 +63,8 @@ def ingest(
                     stream, ingester, data_dir=config.data.dir, stop=stop, idle_s=idle_s, notice=_notice
                 )
         else:
-            totals = _files(files, ingester, config)
+            with interruptible("run the same command again to complete it"), progress_bar("ingest") as bar:
+                totals = ingest_files(files, ingester, data_dir=config.data.dir, progress=bar, notice=_notice)
     if stream or len(totals.unusable) < len(files) or totals.rows:
         _print(totals, config, as_json=as_json)
     if totals.late > LATE_SHARE * totals.rows:
@@ -74,19 +76,6 @@ def ingest(
         raise GatewayError("; ".join(totals.unusable))
     if files and not totals.usable and not totals.skipped_files:
         raise GatewayError(nothing_usable(files, totals.rows, config.data.dir))
-
-
-def _files(files: Sequence[str], ingester: Ingester, config: Config) -> Totals:
-    """SIGTERM ends it as Ctrl-C does: after a word, and with its turn given back."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with progress_bar("ingest") as progress:
-            return ingest_files(files, ingester, data_dir=config.data.dir, progress=progress, notice=_notice)
-    except KeyboardInterrupt:
-        _notice("interrupted; run the same command again to complete it")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _notice(line: str) -> None:

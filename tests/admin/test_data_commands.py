@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -233,22 +234,30 @@ def test_ingest_says_that_rows_came_late(ready: Desk) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ingest_interrupted(ready: Desk, number: signal.Signals) -> None:
-    """One line says how to go on; the turn is given back."""
-    command = [sys.executable, "-m", "gateway.admin.main", "-c", str(ready.folder / "gateway.toml"), "ingest"]
+@pytest.mark.parametrize(
+    ("command", "mend"),
+    [
+        (["ingest"], "run the same command again to complete it"),
+        (["subscribers", "import"], "run the same command again to complete it"),
+        (["cells", "import"], "nothing was changed"),
+    ],
+)
+def test_an_interrupted_import(ready: Desk, number: signal.Signals, command: list[str], mend: str) -> None:
+    """While it waits for input; one line says how to go on, and the turn is given back."""
+    program = [sys.executable, "-m", "gateway.admin.main", "-c", str(ready.folder / "gateway.toml"), *command]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     pipe = ready.folder / "pipe"
     os.mkfifo(pipe)
     with (
-        subprocess.Popen([*command, str(pipe)], stderr=subprocess.PIPE, text=True, env=environment) as run,
-        pipe.open("w"),  # opens when the other end is: from here on the ingest waits for rows
+        subprocess.Popen([*program, str(pipe)], stderr=subprocess.PIPE, text=True, env=environment) as run,
+        pipe.open("w"),  # opens when the other end is: from here on the import waits for rows
     ):
-        run.send_signal(number)
-        _, errors = run.communicate(timeout=20)
-    assert (run.returncode, errors) == (
-        130,
-        "cxmyd: interrupted; run the same command again to complete it\n",
-    )
+        errors = ""
+        while run.poll() is None:  # Python overlooks a signal in the moment before it begins to read
+            run.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                _, errors = run.communicate(timeout=5)
+    assert (run.returncode, errors) == (130, f"cxmyd: interrupted; {mend}\n")
     assert totals(ready, ready.file("s.csv", f"{HEADER}{at(2, 1)},13800000000,460,0,1,1\n"))["written"] == 1
 
 
