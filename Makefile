@@ -5,8 +5,10 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-# The locks are complete, so nothing is left to resolve; byte code is made when it is first needed.
+# The locks are complete, so nothing is left to resolve. Byte code is made by all cores, for what is ever imported:
+# where it may not be written later (PYTHONDONTWRITEBYTECODE), every start would compile it again.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-deps --no-compile
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(tests?|geodata|carrierdata|setuptools)/' .venv/lib
 NPM_PEER := tests/foreign/npm
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 PYTEST_ARGS ?=
@@ -61,10 +63,12 @@ clean: ## remove what was built, the demo's data and .venv
 	@scripts/venv
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
 	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@$(COMPILE) gateway location_store
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.lock
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@$(COMPILE)
 	@touch $@
 
 $(NPM_PEER)/node_modules/.package-lock.json: $(NPM_PEER)/package-lock.json
