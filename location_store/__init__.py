@@ -1,1 +1,1 @@
-"""The location store: who was in which city, for the window and not a day longer. Knows nothing of messages."""
+"""The location store: who was in which city, for the window and not a day longer. It knows no messages."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from location_store.errors import BadInput
 
 from location_store.boundaries import Boundaries
+from location_store.errors import BadInput
 from location_store.places import Places, place_id
 
 KNOWN_POINTS = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from location_store.errors import BadInput
 
+from location_store.errors import BadInput
 from location_store.places import Places, place_id
 from location_store.shipped import config_dir
 
