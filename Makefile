@@ -5,12 +5,9 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-# The locks are complete, so nothing is left to resolve. Byte code is made by all cores, for what is ever imported:
-# where it may not be written later (PYTHONDONTWRITEBYTECODE), every start would compile it again.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-deps --no-compile
-COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(tests?|geodata|carrierdata|setuptools)/' .venv/lib
 NPM_PEER := tests/foreign/npm
-LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -47,9 +44,8 @@ replies: .venv/.runtime ## write what subscribers are told into docs/dialog.md
 	@$(BIN)/python scripts/replies
 
 lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
-	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
-	$(LOCK) pyproject.toml --output-file requirements.lock
-	$(LOCK) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
 	$(LOCK) --group pyproject.toml:build --constraints requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## remove what was built, the demo's data and .venv
@@ -58,17 +54,16 @@ clean: ## remove what was built, the demo's data and .venv
 	find gateway location_store tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make the second time quick.
-.venv/.runtime: requirements.lock requirements-build.lock pyproject.toml scripts/venv
+.venv/.runtime: requirements.lock requirements-build.lock pyproject.toml scripts/venv scripts/install
 	@echo "Setting up .venv (the first time takes a minute)"
 	@scripts/venv
-	@$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-build.lock
+	@scripts/install requirements.lock
 	@$(PIP_INSTALL) --no-build-isolation --editable .
-	@$(COMPILE) gateway location_store
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.lock
-	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
-	@$(COMPILE)
+	@scripts/install requirements-dev.lock
 	@touch $@
 
 $(NPM_PEER)/node_modules/.package-lock.json: $(NPM_PEER)/package-lock.json
