@@ -70,7 +70,8 @@ class Figures:
     p50_ms: float
     p99_ms: float
     cpu_s_per_1000: float
-    wrong: int
+    refused: int  # for the time being; loadsmsc, as called here, does not send them again
+    wrong: int  # lost, twice, of wrong text or malformed
 
 
 def contenders(folder: Path) -> list[Contender]:
@@ -155,7 +156,11 @@ def measure(contender: Contender) -> Figures:
         half["lat_ms"]["p50"],
         half["lat_ms"]["p99"],
         1000 * used_s / max(1, closed["answers"]),
-        sum(r["missing"] + r["duplicates"] + r.get("wrong_text", 0) + r["bad_pdus"] for r in (closed, half)),
+        sum(r["nacked"] for r in (closed, half)),
+        sum(
+            r["missing"] - r["nacked"] + r["duplicates"] + r.get("wrong_text", 0) + r["bad_pdus"]
+            for r in (closed, half)
+        ),
     )
 
 
@@ -238,7 +243,17 @@ def main(rounds: int, subscribers: int, json_file: Path | None, only: tuple[str,
 
 def show(console: Console, results: dict[str, list[Figures]]) -> None:
     table = Table(title="medians; ratio: answers a second against npm smpp")
-    for column in ("", "answers/s", "(min to max)", "ratio", "p50 ms", "p99 ms", "CPU s per 1,000", "wrong"):
+    for column in (
+        "",
+        "answers/s",
+        "(min to max)",
+        "ratio",
+        "p50 ms",
+        "p99 ms",
+        "CPU s per 1,000",
+        "refused",
+        "wrong",
+    ):
         table.add_column(column, justify="left" if not column else "right")
 
     def median(name: str, what: str) -> float:
@@ -256,6 +271,7 @@ def show(console: Console, results: dict[str, list[Figures]]) -> None:
             f"{median(name, 'p50_ms'):.2f}",
             f"{median(name, 'p99_ms'):.1f}",
             f"{median(name, 'cpu_s_per_1000'):.4f}",
+            str(sum(f.refused for f in figures)),
             str(sum(f.wrong for f in figures)),
         )
     console.print(table)
