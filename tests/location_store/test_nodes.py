@@ -2,17 +2,16 @@
 
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
 from location_store.pseudonyms import Layout, Pseudonym
 from location_store.store import Store, Update
+from tests.cluster import cluster, command, move_a_slot  # noqa: F401 - a fixture among them
 from tests.conftest import RedisServer, free_port
 from tests.location_store.support import names_of
 
@@ -98,60 +97,22 @@ def test_a_single_server_is_no_cluster(redis_url: str) -> None:
     assert "is no cluster: use redis://" in str(refusal(redis_url.replace("redis", "redis+cluster", 1)))
 
 
-@pytest.fixture
-def cluster(own_redis: Callable[..., RedisServer]) -> list[RedisServer]:
-    """Two primaries that share the slots."""
-    servers = [own_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port())) for _ in range(2)]
-    for server, (first, last) in zip(servers, ((0, 8191), (8192, 16383)), strict=True):
-        _run(server, "CLUSTER", "ADDSLOTSRANGE", first, last)
-    _run(servers[0], "CLUSTER", "MEET", "127.0.0.1", servers[1].port, _bus_port(servers[1]))
-    deadline = time.monotonic() + 20
-    while not all(_run(server, "CLUSTER INFO")["cluster_state"] == "ok" for server in servers):
-        assert time.monotonic() < deadline, "the cluster does not form"
-        time.sleep(0.05)
-    return servers
-
-
-def test_a_cluster(cluster: list[RedisServer]) -> None:
+def test_a_cluster(cluster: list[RedisServer]) -> None:  # noqa: F811
     """Functions on every node, batches by slot, redirections followed, a node alone refused by redis://."""
     one, two = cluster
     store = Store.connect(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{two.port}", NAMES)
     assert store.put_histories([Update(who, None, b"\x01a") for who in EVERYBODY]) == []
     assert store.read_histories(EVERYBODY) == [b"\x01a"] * len(EVERYBODY)
-    keys = [int(_run(server, "DBSIZE")) for server in cluster]
+    keys = [int(command(server, "DBSIZE")) for server in cluster]
     assert min(keys) > 10
     assert store.carrier_id("a") == 0
 
-    moved = _move_a_slot(one, two)
+    moved = move_a_slot(one, two)
     assert store.put_histories([Update(who, b"\x01a", b"\x02b") for who in EVERYBODY]) == []
     assert store.read_histories(EVERYBODY) == [b"\x02b"] * len(EVERYBODY)
     assert moved > 0
 
     assert "is a node of a cluster: use redis+cluster://" in str(refusal(one.url))
-
-
-def _move_a_slot(source: RedisServer, target: RedisServer) -> int:
-    """Move one slot that holds keys, as a resharding does; returns how many keys it held."""
-    slot, keys = next(
-        (slot, keys) for slot in range(8192) if (keys := _run(source, "CLUSTER", "GETKEYSINSLOT", slot, 10))
-    )
-    source_id, target_id = (_run(server, "CLUSTER", "MYID").decode() for server in (source, target))
-    _run(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
-    _run(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-    _run(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-    for server in (target, source):
-        _run(server, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
-    return len(keys)
-
-
-def _run(server: RedisServer, *command: Any) -> Any:
-    with server.client() as client:
-        execute: Any = client.execute_command
-        return execute(*command)
-
-
-def _bus_port(server: RedisServer) -> int:
-    return int(server.arguments[server.arguments.index("--cluster-port") + 1])
 
 
 @contextmanager
