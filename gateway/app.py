@@ -29,10 +29,6 @@ from location_store.pseudonyms import Pseudonyms
 
 log = structlog.get_logger("cxmyd")
 
-#: A process that dies with a turn under way blocks its subscriber for no longer than this beyond
-# `park.after_s`.
-LEASE_MARGIN_S = 2.0
-
 
 def serve(config: Config, worker_count: int = 1) -> None:
     """Run until SIGTERM or SIGINT; returns after the drain. Raises GatewayError or StoreError when it

@@ -32,6 +32,7 @@ from location_store.pseudonyms import Pseudonyms
 
 log = structlog.get_logger("cxmyd")
 
+#: A process that dies with a turn under way blocks its subscriber so long beyond `park.after_s`.
 LEASE_MARGIN_S = 2.0
 #: Beyond the longest response timeout of any link: until then the first attempt may still end by itself.
 HOLD_MARGIN_S = 5.0
