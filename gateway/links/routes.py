@@ -49,10 +49,6 @@ class Routes:
         if connection in self._connections[route]:
             self._connections[route].remove(connection)
 
-    def bound(self, route: str) -> int:
-        """How many connections answers can leave by."""
-        return len(self._connections[route])
-
     def can_send(self, route: str) -> bool:
         return self._choose(route) is not None
 

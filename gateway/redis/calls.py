@@ -82,10 +82,6 @@ class Calls:
             await asyncio.sleep(0.02)
         return True
 
-    def send(self, key: bytes, *args: Argument) -> asyncio.Future[Any]:
-        """The bare future of one call (no redirects followed): for a single node this is the whole way."""
-        return self._route(key).call(*args)
-
     async def call(self, key: bytes, *args: Argument) -> Any:
         """One command whose keys live in the slot of `key`. Raises `StoreUnavailable` or `StoreError`."""
         node = self._route(key)

@@ -56,7 +56,7 @@ class Metrics:
         )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
-        self.answers, self.arrivals = Rate(), Rate()
+        self.answers = Rate()
 
     def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None:
         self.ended_total.add(carrier, result, reason)
