@@ -162,7 +162,10 @@ class Ingester:
         good = self.check(block.parse(_Nowhere()), None).good
         return None if good.is_empty() else int(good["time_s"][0])
 
-    def write(self, good: pl.DataFrame) -> Totals:
+    def flush(self) -> None:
+        """Write what was added and is still in memory only."""
+
+    def add(self, good: pl.DataFrame) -> Totals:
         """Merge checked sightings into the histories of their subscribers."""
         minute = good["time_s"].to_numpy() // 60
         old = minute < self.settings.keep_from_min
@@ -321,7 +324,7 @@ class _Run:
         checked = self._ingester.check(rows, done.time_format)
         for line, reason in checked.bad.iter_rows():
             rejects.add(line, reason, block.row(line))
-        done.totals.add(self._ingester.write(checked.good))
+        done.totals.add(self._ingester.add(checked.good))
         rejects.commit()
         rejected = rejects.counts - before
         done.totals.rejected.update(rejected)

@@ -118,7 +118,7 @@ class _Stream:
         self._time_format = checked.time_format
         for line, reason in checked.bad.iter_rows():
             rejects.add(line, reason, _row(*entries[line - first]))
-        totals = self._ingester.write(checked.good)
+        totals = self._ingester.add(checked.good)
         rejects.commit()
         totals.rows += checked.bad.height
         totals.rejected.update(checked.bad["reason"].to_list())
