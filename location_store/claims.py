@@ -20,7 +20,7 @@ from location_store.pseudonyms import Layout, Pseudonyms
 LAYOUT_KEY = b"cxmyd:layout"
 KEY_ID_KEY = b"cxmyd:key"
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Claim(NamedTuple):

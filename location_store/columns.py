@@ -159,6 +159,8 @@ class _TextBlock:
             )
         except pl.exceptions.PolarsError:
             return None  # not UTF-8, or a row with too many fields
+        if b'"' in self._raw:
+            frame = frame.with_columns(pl.col(pl.String).replace("", None))  # "" is empty, like nothing
         if frame.height != self.rows or b"\n\n" in self._raw or b"\n\r\n" in self._raw:
             return None  # an empty line, or a quote that swallows line ends
         frame = frame.with_columns(

@@ -26,6 +26,7 @@ from location_store.errors import BadInput, StoreUnavailable
 from location_store.history import Profile
 from location_store.msisdn import normalise_series
 from location_store.pseudonyms import Pseudonyms
+from location_store.record import history_offset, with_subscriber
 from location_store.rejects import Rejects
 from location_store.sources import size_of
 from location_store.store import MAX_ATTEMPTS, Store, Update
@@ -169,14 +170,14 @@ class _Enrolment:
         written = 0
         for _ in range(MAX_ATTEMPTS):
             updates = []
-            for (pseudonym, subscriber), read in zip(
-                wanted, self._store.read_subscribers([pseudonym for pseudonym, _ in wanted]), strict=True
-            ):
-                blocked = read is not None and unpack(read).blocked
-                value = pack(subscriber._replace(blocked=blocked))
-                if value != read:
-                    updates.append(Update(pseudonym, read, value))
-            conflicts = {updates[n].pseudonym for n in self._store.put_subscribers(updates)}
+            stored = self._store.read([pseudonym for pseudonym, _ in wanted])
+            for (pseudonym, subscriber), read in zip(wanted, stored, strict=True):
+                before = read[1 : history_offset(read)] if read is not None else b""
+                blocked = before != b"" and unpack(before).blocked
+                part = pack(subscriber._replace(blocked=blocked))
+                if part != before:
+                    updates.append(Update(pseudonym, read, with_subscriber(read, part)))
+            conflicts = {updates[n].pseudonym for n in self._store.put(updates)}
             written += len(updates) - len(conflicts)
             if not conflicts:
                 return written

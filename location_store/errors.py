@@ -20,3 +20,7 @@ class StoreUnavailable(StoreError):  # noqa: N818 -- named for what happened
 
 class StoreRefused(StoreError):  # noqa: N818 -- named for what happened
     """The store or its keys are there but must not be used: wrong password, too old, unsafe key file."""
+
+
+class RecordError(StoreError):
+    """Stored bytes that are no record of this format: damaged, or written by something newer."""

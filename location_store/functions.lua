@@ -3,44 +3,41 @@
 -- The server functions of the location store. Each runs whole or not at all; all keys of a call carry the same
 -- {partition}, so that a call never leaves its slot. No user text reaches this source: it comes as ARGV only.
 
--- Compare-and-set of hash fields. KEYS: the hashes. ARGV[1]: seconds until they expire ('0': never), refreshed by
--- a write; then four for each update: number of its key, field, the bytes the present value must begin with ('':
--- there must be none), new value ('': remove). Returns the numbers (from 0) of the updates that were not made.
+-- Compare-and-set of records. KEYS: a bucket. ARGV: three for each record: field, the write counter that the present
+-- one must have ('': there must be none), new record ('': remove). Returns the numbers (from 0) of those not written.
 local function put(keys, args)
-  local refused, written = {}, {}
-  for i = 2, #args, 4 do
-    local at = tonumber(args[i])
-    local key, field, expected, value = keys[at], args[i + 1], args[i + 2], args[i + 3]
-    local present = redis.call('HGET', key, field)
-    local matches
-    if present then
-      matches = expected ~= '' and string.sub(present, 1, #expected) == expected
-    else
-      matches = expected == ''
-    end
-    if not matches then
-      refused[#refused + 1] = (i - 2) / 4
-    elseif value ~= '' then
-      redis.call('HSET', key, field, value)
-      written[at] = true
-    elseif present then
-      redis.call('HDEL', key, field)
+  local fields = {}
+  for i = 1, #args, 3 do
+    fields[#fields + 1] = args[i]
+  end
+  local present = redis.call('HMGET', keys[1], unpack(fields))
+  local refused, set, removed = {}, {}, {}
+  for n, field in ipairs(fields) do
+    local record = args[3 * n]
+    if (present[n] and string.sub(present[n], 1, 1) or '') ~= args[3 * n - 1] then
+      refused[#refused + 1] = n - 1
+    elseif record ~= '' then
+      set[#set + 1] = field
+      set[#set + 1] = record
+    elseif present[n] then
+      removed[#removed + 1] = field
     end
   end
-  if args[1] ~= '0' then
-    for at in pairs(written) do
-      redis.call('EXPIRE', keys[at], args[1])
-    end
+  if #set > 0 then
+    redis.call('HSET', keys[1], unpack(set))
+  end
+  if #removed > 0 then
+    redis.call('HDEL', keys[1], unpack(removed))
   end
   return refused
 end
 
--- Erasure. KEYS: the hash of histories, the hash of subscribers, then keys to delete. ARGV: field, what is left
--- in place of the subscriber's record.
+-- Erasure. KEYS: the bucket, then keys to delete. ARGV: field, what is left in place of the record, after its counter.
 local function forget(keys, args)
-  redis.call('HDEL', keys[1], args[1])
-  redis.call('HSET', keys[2], args[1], args[2])
-  for i = 3, #keys do
+  local present = redis.call('HGET', keys[1], args[1])
+  local counter = present and string.byte(present) or 0
+  redis.call('HSET', keys[1], args[1], string.char((counter + 1) % 256) .. args[2])
+  for i = 2, #keys do
     redis.call('DEL', keys[i])
   end
   return 1

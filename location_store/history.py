@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from location_store import record, subscribers
 from location_store.pseudonyms import Pseudonyms
+from location_store.record import Record, timeline, unpack
 from location_store.stays import Neighbours, StayRule, StayRules, Visits, visited
 from location_store.subscribers import Subscriber
 from location_store.window import Through, window
@@ -48,26 +48,20 @@ class Facts(NamedTuple):
     visits: Visits
 
 
-def facts(
-    history: bytes | None,
-    subscriber: Subscriber,
-    profile: Profile,
-    neighbours: Neighbours,
-    now_s: float,
-) -> Facts:
-    """The facts of one subscriber. `history`: packed, None for none. Raises RecordError if it is damaged.
-
-    Of a forgotten number no more is told than that it was seen since.
-    """
+def facts(kept: Record, profile: Profile, neighbours: Neighbours, now_s: float) -> Facts:
+    """The facts of one subscriber. Of a forgotten number no more is told than that it was seen since."""
+    subscriber = kept.subscriber
     tz = ZoneInfo(profile.timezone)
     period = window(now_s, days=profile.window_days, through=profile.through, tz=tz)
-    timeline = record.timeline(record.unpack(history)) if history else []
-    seen = any(each.last_min >= period.start_min and each.first_min < period.end_min for each in timeline)
+    known_timeline = timeline(kept.history)
+    seen = any(
+        each.last_min >= period.start_min and each.first_min < period.end_min for each in known_timeline
+    )
     known = subscriber.imported or seen
     if subscriber.forgotten:
         return Facts(known, subscriber, Visits([], []))
     visits = visited(
-        timeline,
+        known_timeline,
         StayRules(profile.stay_hours, profile.stay_rule),
         neighbours,
         period,
@@ -93,13 +87,14 @@ def subscriber_view(
     each number, None for those that are not. Raises StoreUnavailable, StoreRefused, RecordError.
     """
     carriers = store.carriers()
-    blobs = store.read_many([pseudonyms.of(msisdn) for msisdn in msisdns])
+    blobs = store.read([pseudonyms.of(msisdn) for msisdn in msisdns])
     locks = locked_until_s or [None] * len(msisdns)
-    for msisdn, (history, packed), lock in zip(msisdns, blobs, locks, strict=True):
-        subscriber = subscribers.unpack(packed) if packed else Subscriber()
+    for msisdn, blob, lock in zip(msisdns, blobs, locks, strict=True):
+        kept = unpack(blob)
+        subscriber = kept.subscriber
         name = carriers.get(subscriber.carrier_id, PLAIN) if subscriber.imported else PLAIN
         profile = profiles.get(name) or profiles[PLAIN]
-        found = facts(history, subscriber, profile, places.neighbours, now_s)
+        found = facts(kept, profile, places.neighbours, now_s)
         yield _view(msisdn, found, lock, places, ZoneInfo(profile.timezone))
 
 

@@ -32,7 +32,7 @@ from location_store import cells as cell_table
 from location_store.columns import Block
 from location_store.errors import BadInput, StoreUnavailable
 from location_store.lease import Lease, Notice, silent
-from location_store.merge import LATENESS_MIN, merge
+from location_store.merge import LATENESS_MIN, Limits, merge
 from location_store.order import Input, fault, survey
 from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
@@ -186,21 +186,23 @@ class Ingester:
         midnights = self.settings.midnights_min
         late = None
         for _ in range(MAX_ATTEMPTS):
-            states = self.store.read_histories(pseudonyms)
+            states = self.store.read(pseudonyms)
             merged = merge(
                 states,
                 owner,
                 minute,
                 place,
-                lateness_min=self.settings.lateness_min,
-                cutoff_min=self.settings.cutoff_min,
-                midnights_min=midnights,
-                neighbours=self._places.neighbours,
+                limits=Limits(
+                    self.settings.lateness_min,
+                    self.settings.cutoff_min,
+                    midnights,
+                    self._places.neighbours,
+                ),
             )
             late = merged.late if late is None else late
             triples = zip(pseudonyms, states, merged.blobs, strict=True)
             updates = [Update(*triple) for triple in triples if triple[2] is not None]
-            conflicts = {updates[n].pseudonym for n in self.store.put_histories(updates)}
+            conflicts = {updates[n].pseudonym for n in self.store.put(updates)}
             if not conflicts:
                 return late
             again = np.array([pseudonym in conflicts for pseudonym in pseudonyms])

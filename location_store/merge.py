@@ -9,7 +9,7 @@ merging something again changes nothing.
 
 Invariant: the stays and visits of a merged record are those of all its sightings that were in time
 (property-tested against a reference that keeps every sighting), as long as no record is over its limits: 255
-segments, 1024 points in the tail, 45 days. Called by ingest. Work is columnar over the batch; per changed
+segments, 1024 points in the tail. Called by ingest. Work is columnar over the batch; per changed
 subscriber only the slicing of its bytes.
 """
 
@@ -19,8 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from location_store.record import EPOCH_MIN, MAX_MIN, MAX_SEGMENTS
-from location_store.record_columns import Ints, Points, Segments, pack_columns, unpack_columns
+from location_store.epoch import EPOCH_MIN, MAX_MIN
+from location_store.record import MAX_SEGMENTS
+from location_store.record_columns import (
+    Heads,
+    Ints,
+    Packed,
+    Points,
+    Segments,
+    pack_columns,
+    unpack_columns,
+)
 from location_store.stays import MAX_STEP_MIN, Neighbours, Segment, absorb_drift, runs
 
 LATENESS_MIN = 120
@@ -38,6 +47,31 @@ class MergeResult(NamedTuple):
     old: int
 
 
+class Limits(NamedTuple):
+    """What a merge keeps.
+
+    lateness_min: how far behind the newest sighting of its subscriber one may be. cutoff_min: segments that
+    ended before this unix minute leave every record that is written. midnights_min: ascending unix minutes;
+    no segment goes on over one of them, so that it is known what was seen on either day. neighbours: lets
+    drift be absorbed before segments must be dropped in a record that is over its limit.
+    """
+
+    lateness_min: int = LATENESS_MIN
+    cutoff_min: int = EPOCH_MIN
+    midnights_min: Sequence[int] = ()
+    neighbours: Neighbours | None = None
+
+
+LIMITS = Limits()
+
+
+class Changed(NamedTuple):
+    """The records that a merge made: record i of `packed` replaces states[number[i]]."""
+
+    number: Ints
+    packed: Packed
+
+
 class _Horizons(NamedTuple):
     """Of every owner, -1 where there is none."""
 
@@ -51,48 +85,84 @@ def merge(
     minute: Column,
     place: Column,
     *,
-    lateness_min: int = LATENESS_MIN,
-    cutoff_min: int = EPOCH_MIN,
-    midnights_min: Sequence[int] = (),
-    neighbours: Neighbours | None = None,
+    limits: Limits = LIMITS,
 ) -> MergeResult:
-    """Merge sightings into the records of subscribers.
+    """Merge sightings, as they arrived, into the records of subscribers.
 
     states[i]: record of subscriber i as stored, None for none. owner, minute (unix), place: equally long
     integer columns, a row a sighting, in the order of arrival; owner indexes states. late: a row more than
-    lateness_min behind the newest row of its subscriber that arrived before it. old: before cutoff_min;
-    segments that ended before it are dropped from every record that is written. midnights_min: ascending;
-    no segment goes on over one of them, so that it is known what was seen on either day. neighbours: lets
-    drift be absorbed before segments must be dropped in a record that is over its limit. Raises RecordError
-    for a damaged state, ValueError for columns that do not fit.
+    lateness_min behind the newest row of its subscriber that arrived before it. old: before cutoff_min.
+    Raises RecordError for a damaged state, ValueError for columns that do not fit.
     """
     sightings = _sightings(len(states), owner, minute, place)
-    cutoff = max(cutoff_min - EPOCH_MIN, 0)
-    midnights = np.asarray(midnights_min, np.int64) - EPOCH_MIN
-    segments, tails = unpack_columns(states)
+    cutoff = max(limits.cutoff_min - EPOCH_MIN, 0)
+    heads, segments, tails = unpack_columns(states)
     horizons = _horizons(len(states), segments, tails)
-    in_time, late, old = _in_time(sightings, horizons, lateness_min, cutoff)
-    merged: list[bytes | None] = [None] * len(states)
+    in_time, late, old = _in_time(sightings, horizons, limits.lateness_min, cutoff)
+    key = np.sort(in_time.keys())
+    changed = _merged(heads, segments, tails, key, limits)
+    blobs: list[bytes | None] = [None] * len(states)
+    for number, blob in zip(changed.number.tolist(), changed.packed.blobs(), strict=True):
+        blobs[number] = blob
+    return MergeResult(blobs, late, old)
 
-    points = _union(tails, in_time)
-    grown = np.bincount(points.owner, minlength=len(states)) > np.bincount(tails.owner, minlength=len(states))
+
+def merge_sorted(states: Sequence[bytes | None], rows: Points, limits: Limits = LIMITS) -> Changed:
+    """Merge sightings that were found to be in time when they arrived (`in_time`).
+
+    rows: by owner, minute (since the epoch of records), place. Those that the states have no room for any
+    more, since another writer went on meanwhile, are left out. Raises RecordError for a damaged state.
+    """
+    heads, segments, tails = unpack_columns(states)
+    horizons = _horizons(len(states), segments, tails)
+    reached = np.maximum(horizons.newest - limits.lateness_min, horizons.settled + 1)
+    timely = rows.minute >= reached[rows.owner]
+    key = rows.keys()
+    return _merged(heads, segments, tails, key if timely.all() else key[timely], limits)
+
+
+def newest(states: Sequence[bytes | None]) -> Ints:
+    """The minute (since the epoch of records) of the newest sighting in each record, -1 where there is
+    none.
+    """
+    _, segments, tails = unpack_columns(states)
+    horizons = _horizons(len(states), segments, tails)
+    return np.maximum(horizons.newest, horizons.settled)
+
+
+def in_time(owner: Ints, minute: Ints, newest_min: Ints, lateness: int) -> npt.NDArray[np.bool_]:
+    """Which rows, in the order of arrival, are at most `lateness` behind the newest of their owner.
+
+    newest_min: of every owner before these rows, in the minutes of `minute`.
+    """
+    order = np.argsort(owner, kind="stable")
+    seen = np.maximum(minute, newest_min[owner])[order]
+    # A running maximum for each owner: they ascend, so that a greater owner outdoes all minutes before it.
+    seen = np.maximum.accumulate(owner[order] << 24 | seen) & MAX_MIN
+    timely = np.empty(owner.size, np.bool_)
+    timely[order] = minute[order] >= seen - lateness
+    return timely
+
+
+def _merged(heads: Heads, segments: Segments, tails: Points, key: Ints, limits: Limits) -> Changed:
+    """`key`: Points.keys of the rows to put in, ascending."""
+    owners = heads.offset.size
+    points = _union(tails, key)
+    grown = np.bincount(points.owner, minlength=owners) > np.bincount(tails.owner, minlength=owners)
     changed = np.flatnonzero(grown)
-    if not changed.size:
-        return MergeResult(merged, late, old)
-
     index = np.cumsum(grown) - 1  # from here on owners are counted among the changed ones
-    segments = _of(segments, grown, index)
-    points = Points(*(column[grown[points.owner]] for column in points))
-    points = points._replace(owner=index[points.owner])
-    settling, tails = _split(points, lateness_min)
+    if changed.size < owners:
+        heads = heads.of(changed)
+        segments = segments.where(grown[segments.owner])
+        points = Points(*(column[grown[points.owner]] for column in points))
+        segments = segments._replace(owner=index[segments.owner])
+        points = points._replace(owner=index[points.owner])
+    midnights = np.asarray(limits.midnights_min, np.int64) - EPOCH_MIN
+    settling, tails = _split(points, limits.lateness_min)
     segments = _settle(segments, settling, midnights)
-    segments = segments.where(segments.last >= cutoff)
-    segments = _limit(segments, midnights, neighbours)
-    counts = [(state[0] + 1 if (state := states[i]) else 1) for i in changed.tolist()]
-    blobs = pack_columns(segments, tails, np.array(counts, np.int64) & 0xFF)
-    for i, blob in zip(changed.tolist(), blobs, strict=True):
-        merged[i] = blob
-    return MergeResult(merged, late, old)
+    segments = segments.where(segments.last >= limits.cutoff_min - EPOCH_MIN)
+    segments = _limit(segments, midnights, limits.neighbours)
+    return Changed(changed, pack_columns(heads, segments, tails))
 
 
 def _sightings(histories: int, owner: Column, minute: Column, place: Column) -> Points:
@@ -124,27 +194,18 @@ def _in_time(rows: Points, horizons: _Horizons, lateness: int, cutoff: int) -> t
     """The rows that may still be put in, how many came too late, and how many are before the cutoff."""
     young = rows.minute >= cutoff
     old = int(rows.owner.size - np.count_nonzero(young))
-    order = np.argsort(rows.owner[young], kind="stable")
-    rows = Points(*(column[young][order] for column in rows))
-    seen = np.maximum(rows.minute, horizons.newest[rows.owner])
-    # A running maximum for each owner: they ascend, so that a greater owner outdoes all minutes before it.
-    seen = np.maximum.accumulate(rows.owner << 24 | seen) & MAX_MIN
-    reached = np.maximum(seen - lateness, horizons.settled[rows.owner] + 1)
-    timely = rows.minute >= reached
+    rows = Points(*(column[young] for column in rows))
+    timely = in_time(rows.owner, rows.minute, horizons.newest, lateness)
+    timely &= rows.minute > horizons.settled[rows.owner]
     late = int(rows.owner.size - np.count_nonzero(timely))
     return Points(*(column[timely] for column in rows)), late, old
 
 
-def _union(tails: Points, rows: Points) -> Points:
+def _union(tails: Points, key: Ints) -> Points:
     """Both together, by owner, minute and place, without duplicates."""
-    key = np.sort(np.concatenate([tails.keys(), rows.keys()]))
+    key = np.sort(np.concatenate([tails.keys(), key]))
     key = key[np.append(True, key[1:] != key[:-1])[: key.size]]  # np.unique hashes, several times slower here
     return Points(key >> 40, key >> 16 & MAX_MIN, key & 0xFFFF)
-
-
-def _of(segments: Segments, chosen: npt.NDArray[np.bool_], index: Ints) -> Segments:
-    segments = segments.where(chosen[segments.owner])
-    return segments._replace(owner=index[segments.owner])
 
 
 def _split(points: Points, lateness: int) -> tuple[Points, Points]:

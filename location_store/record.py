@@ -1,49 +1,43 @@
-"""The packed history of one subscriber: the bytes that lie in Redis.
+"""The record of one subscriber: the bytes that lie in Redis, who he is and where he was.
 
-    offset  bytes      field
-    0       1          write counter mod 256, for the compare-and-set of the server function
-    1       1          format version, 2
-    2       1          n, number of settled segments, up to 255
-    3       7 n        segments, oldest first: place u16, first u24, length u16
-    3+7n    3          minute of the oldest point of the tail, u24          (absent in an empty history)
-    6+7n    the rest   tail as varints (LEB128): K, the K places of the tail ascending, then a number for each
-                       point, oldest first: (minutes since the point before) * K + index of its place
+    bytes  field
+    1      write counter mod 256, for the compare-and-set of the server function
+    1 to 8 the subscriber (see `subscribers`); its first byte tells the version
+    the history, absent when nothing is known:
+    3      first minute, u24 little-endian, from 2016-01-01T00:00Z
+    rest   numbers as varints (LEB128):
+             2 n + (K > 1)  n: settled segments; K: different places
+             K              if K > 1
+             K places, ascending
+             n segments, oldest first, two numbers each:
+               (minutes since the item before) * K + index of the place, and the length in minutes
+             the tail, oldest first, a number each: (minutes since the item before) * K + index
 
-All little-endian; u24 minutes count from 2016-01-01T00:00Z and end in 2047; lengths are minutes.
-A point costs one byte as a rule. A segment is a run of sightings without a silence over 2 h, so that presence
-is its length and any part of it can be cut off exactly (see `stays`).
+So a number costs a byte as a rule, and time cannot run backwards. A segment is a run of sightings without a
+silence over 2 h, so that presence is its length and any part of it can be cut off exactly (see `stays`).
 
-Invariant: a history has one packed form, and unpack returns what was packed or raises. `columns` does the
-same for many at once. Called by whoever reads a history, and by tests.
+Invariant: a record has one packed form, and unpack returns what was packed or raises. `record_columns` does
+the same for many at once. Called by whoever reads a record, and by tests.
 """
 
-import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from location_store.errors import StoreError
+from location_store import subscribers
+from location_store.epoch import EPOCH_MIN, MAX_MIN, MINUTE_BYTES
+from location_store.errors import RecordError
 from location_store.stays import Point, Segment
+from location_store.subscribers import NOBODY, SIZES, Subscriber
 
-__all__ = ["EMPTY", "History", "Point", "RecordError", "Segment", "pack", "timeline", "unpack", "write_count"]
+__all__ = ["EMPTY", "History", "Point", "Record", "RecordError", "Segment", "pack", "timeline", "unpack"]
 
-EPOCH_MIN = 24_193_440  # 2016-01-01T00:00Z in unix minutes
-MAX_MIN = 2**24 - 1  # the last minute after EPOCH_MIN that a record can hold
-VERSION = 2
-HEADER_BYTES, SEGMENT_BYTES, MINUTE_BYTES = 3, 7, 3
 MAX_SEGMENTS = 255
 MAX_VARINT_BYTES = 6  # (a step of up to 2^24 minutes) * (up to 2^16 places) + index
-MAX_LENGTH_MIN = 2**16 - 1  # 45 days: beyond any window
-
-SEGMENT = struct.Struct("<HHBH")  # u24 as u16 and u8
-
-
-class RecordError(StoreError):
-    """Stored bytes that are no record of this format: damaged, or written by something newer."""
 
 
 class History(NamedTuple):
-    """What is kept of one subscriber.
+    """Where a subscriber was.
 
     segments: settled runs, oldest first. tail: every distinct sighting of the last lateness (2 h) before the
     newest one, by (minute, place), not folded yet, so that a late sighting can still be put where it
@@ -57,50 +51,78 @@ class History(NamedTuple):
 EMPTY = History()
 
 
+class Record(NamedTuple):
+    """What is kept of one subscriber."""
+
+    subscriber: Subscriber = NOBODY
+    history: History = EMPTY
+
+
+NOTHING = Record()
+"""Of a number that the store does not know: such a record is not stored."""
+
+
 def timeline(history: History) -> list[Segment]:
     """The segments and then the tail, each sighting for itself: what readers use."""
     return [*history.segments, *(Segment(place, minute, minute) for minute, place in history.tail)]
 
 
-def write_count(blob: bytes) -> int:
-    """The counter that the next write must find unchanged."""
-    return blob[0]
+def history_offset(blob: bytes) -> int:
+    """Where the history begins in a record. Raises RecordError for an unknown version."""
+    size = SIZES[blob[1]] if len(blob) > 1 else 0
+    if not size or len(blob) <= size:
+        raise RecordError(f"record of {len(blob)} bytes is damaged or of an unknown version")
+    return 1 + size
 
 
-def pack(history: History, write_count: int) -> bytes:
-    """The record's bytes.
+def pack(record: Record, write_count: int) -> bytes:
+    """The record's bytes; ValueError for what the format cannot hold."""
+    return bytes((write_count % 256,)) + subscribers.pack(record.subscriber) + pack_history(record.history)
 
-    Segments beyond 45 days are shortened; ValueError for anything else that the format cannot hold.
-    """
-    segments = history.segments
-    if len(segments) > MAX_SEGMENTS:
-        raise ValueError(f"{len(segments)} segments, a record holds {MAX_SEGMENTS}")
-    minutes = [segments[0].first_min, segments[-1].last_min] if segments else []
-    minutes += [point.minute for point in history.tail[:1] + history.tail[-1:]]
-    if minutes and not EPOCH_MIN <= min(minutes) <= max(minutes) <= EPOCH_MIN + MAX_MIN:
+
+def unpack(blob: bytes | None) -> Record:
+    """The record in the bytes, NOTHING where there are none. Raises RecordError for a damaged one."""
+    if blob is None:
+        return NOTHING
+    offset = history_offset(blob)
+    return Record(subscribers.unpack(blob[1:offset]), unpack_history(blob[offset:]))
+
+
+def rewritten(blob: bytes | None, record: Record) -> bytes | None:
+    """The bytes that replace `blob` by `record`, None where nothing is to be kept."""
+    return None if record == NOTHING else pack(record, blob[0] + 1 if blob else 1)
+
+
+def with_subscriber(blob: bytes | None, part: bytes) -> bytes:
+    """The bytes that replace `blob` by a record of the same history and another subscriber (packed)."""
+    if blob is None:
+        return b"\x01" + part
+    return bytes(((blob[0] + 1) % 256,)) + part + blob[history_offset(blob) :]
+
+
+def pack_history(history: History) -> bytes:
+    """The bytes of the history; ValueError for what the format cannot hold."""
+    items = timeline(history)
+    if not items:
+        return b""
+    if len(history.segments) > MAX_SEGMENTS:
+        raise ValueError(f"{len(history.segments)} segments, a record holds {MAX_SEGMENTS}")
+    first, last = items[0].first_min - EPOCH_MIN, items[-1].last_min - EPOCH_MIN
+    if not 0 <= first <= last <= MAX_MIN:
         raise ValueError("a record holds minutes of the years 2016 to 2047")
-    out = bytearray((write_count % 256, VERSION, len(segments)))
-    for place, first, last in segments:
-        length = min(last - first, MAX_LENGTH_MIN)  # a longer one is cut at its beginning
-        begin = last - length - EPOCH_MIN
-        out += SEGMENT.pack(place, begin & 0xFFFF, begin >> 16, length)
-    if history.tail:
-        out += _pack_tail(history.tail)
-    return bytes(out)
-
-
-def _pack_tail(tail: tuple[Point, ...]) -> bytes:
-    places = sorted({point.place for point in tail})
+    places = sorted({item.place for item in items})
     index = {place: i for i, place in enumerate(places)}
-    before = tail[0].minute
-    out = bytearray((before - EPOCH_MIN).to_bytes(MINUTE_BYTES, "little"))
-    numbers = [len(places), *places]
-    for minute, place in tail:
-        numbers.append((minute - before) * len(places) + index[place])
-        before = minute
-    for number in numbers:
-        out += varint(number)
-    return bytes(out)
+    many = len(places) > 1
+    numbers = [2 * len(history.segments) + many, *([len(places)] if many else []), *places]
+    before = items[0].first_min
+    for number, item in enumerate(items):
+        numbers.append((item.first_min - before) * len(places) + index[item.place])
+        if number < len(history.segments):
+            numbers.append(item.last_min - item.first_min)
+        before = item.last_min
+    if min(numbers) < 0:
+        raise ValueError("segments and points must follow one another in time")
+    return first.to_bytes(MINUTE_BYTES, "little") + b"".join(map(varint, numbers))
 
 
 def varint(number: int) -> bytes:
@@ -113,48 +135,45 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def unpack(blob: bytes) -> History:
-    """The history in the bytes. Raises RecordError when their structure is not that of a record."""
-    if len(blob) < HEADER_BYTES or blob[1] != VERSION:
-        raise RecordError(f"history record of {len(blob)} bytes is damaged or of an unknown version")
-    end = HEADER_BYTES + SEGMENT_BYTES * blob[2]
-    if len(blob) < end:
-        raise _damaged(blob, "ends within a segment")
+def unpack_history(blob: bytes) -> History:
+    """The history in the bytes. Raises RecordError when their structure is not that of one."""
+    if not blob:
+        return EMPTY
+    numbers = list(_varints(blob))
+    count, many = divmod(numbers[0], 2) if numbers else (0, 0)
+    place_count = numbers[1] if many and len(numbers) > 1 else 1
+    begin = 1 + many
+    places, items = numbers[begin : begin + place_count], numbers[begin + place_count :]
+    if place_count < 1 + many or len(items) < max(2 * count, 1) or count > MAX_SEGMENTS:
+        raise _damaged(blob, "it is incomplete")
+    minute = EPOCH_MIN + int.from_bytes(blob[:MINUTE_BYTES], "little")
     segments = []
-    last = 0
-    for place, low, high, length in SEGMENT.iter_unpack(blob[HEADER_BYTES:end]):
-        first = EPOCH_MIN + (high << 16 | low)
-        if first < last:
-            raise _damaged(blob, "segments out of order")
-        last = first + length
-        segments.append(Segment(place, first, last))
-    tail = _unpack_tail(blob, end) if len(blob) > end else ()
-    if tail and tail[0].minute <= last:
-        raise _damaged(blob, "tail begins before the last segment ended")
-    return History(tuple(segments), tail)
-
-
-def _unpack_tail(blob: bytes, start: int) -> tuple[Point, ...]:
-    numbers = list(_varints(blob, start + MINUTE_BYTES))
-    if not numbers or not 0 < numbers[0] < len(numbers) - 1:
-        raise _damaged(blob, "tail is incomplete")
-    count = numbers[0]
-    places, codes = numbers[1 : count + 1], numbers[count + 1 :]
-    minute = EPOCH_MIN + int.from_bytes(blob[start : start + MINUTE_BYTES], "little")
+    for code, length in zip(items[: 2 * count : 2], items[1 : 2 * count : 2], strict=True):
+        step, index = divmod(code, place_count)
+        segments.append(Segment(places[index], minute + step, minute + step + length))
+        minute += step + length
     tail = []
-    for code in codes:
-        step, index = divmod(code, count)
+    for code in items[2 * count :]:
+        step, index = divmod(code, place_count)
         minute += step
         tail.append(Point(minute, places[index]))
+    _check_order(blob, places, tail, items[0] < place_count, minute)
+    if segments and tail and tail[0].minute <= segments[-1].last_min:
+        raise _damaged(blob, "the tail begins before the last segment ended")
+    return History(tuple(segments), tuple(tail))
+
+
+def _check_order(
+    blob: bytes, places: Sequence[int], tail: Sequence[Point], begins: bool, last_min: int
+) -> None:
     ascending = all(a < b for a, b in pairwise(tail)) and all(a < b for a, b in pairwise(places))
-    if not ascending or codes[0] >= count or places[-1] > 0xFFFF or minute > EPOCH_MIN + MAX_MIN:
-        raise _damaged(blob, "tail is not in order")
-    return tuple(tail)
+    if not begins or not ascending or places[-1] > 0xFFFF or last_min > EPOCH_MIN + MAX_MIN:
+        raise _damaged(blob, "it is not in order")
 
 
-def _varints(blob: bytes, start: int) -> Iterable[int]:
+def _varints(blob: bytes) -> Iterable[int]:
     value = shift = 0
-    for byte in blob[start:]:
+    for byte in blob[MINUTE_BYTES:]:
         value |= (byte & 127) << shift
         if byte < 128:
             yield value
@@ -162,8 +181,8 @@ def _varints(blob: bytes, start: int) -> Iterable[int]:
         elif (shift := shift + 7) == 7 * MAX_VARINT_BYTES:
             raise _damaged(blob, "a number is too long")
     if shift:
-        raise _damaged(blob, "ends within a number")
+        raise _damaged(blob, "it ends within a number")
 
 
 def _damaged(blob: bytes, why: str) -> RecordError:
-    return RecordError(f"history record of {len(blob)} bytes is damaged: {why}")
+    return RecordError(f"history of {len(blob)} bytes is damaged: {why}")

@@ -1,7 +1,7 @@
-"""Many packed histories <-> numpy columns, in a few passes over all their bytes.
+"""Many packed records <-> numpy columns, in a few passes over all their bytes.
 
 Invariant: byte for byte the format of `record`, which states it and is the reference in the tests. Minutes
-here are those of the format (since record.EPOCH_MIN). Called by `merge`.
+here are those of the format (since epoch.EPOCH_MIN). Called by `merge`.
 """
 
 from collections.abc import Sequence
@@ -11,26 +11,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from location_store.record import (
-    HEADER_BYTES,
-    MAX_LENGTH_MIN,
-    MAX_MIN,
-    MAX_VARINT_BYTES,
-    MINUTE_BYTES,
-    SEGMENT_BYTES,
-    VERSION,
-    RecordError,
-    unpack,
-)
+from location_store.epoch import MAX_MIN, MINUTE_BYTES
+from location_store.errors import RecordError
+from location_store.record import MAX_VARINT_BYTES, unpack
+from location_store.subscribers import SIZES, VERSION
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
-_SEGMENT = np.dtype([("place", "<u2"), ("low", "<u2"), ("high", "u1"), ("length", "<u2")])
+NEW = bytes((0, VERSION))
+"""The head of a record that is written for the first time: nobody, written 0 times."""
+
+_SIZES = np.frombuffer(SIZES, np.uint8).astype(np.int64)
 
 
 class Segments(NamedTuple):
-    """One row a segment, by owner, oldest first. owner is the index of the history."""
+    """One row a segment, by owner, oldest first. owner is the index of the record."""
 
     owner: Ints
     place: Ints
@@ -57,51 +53,67 @@ class Points(NamedTuple):
         return self.owner << 40 | self.minute << 16 | self.place
 
 
-def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Segments, Points]:
-    """All segments and tails of the histories; None is an empty history. Raises RecordError like unpack."""
-    data = np.frombuffer(b"".join(blob for blob in blobs if blob), np.uint8)
-    owner = np.array([i for i, blob in enumerate(blobs) if blob], np.int64)
-    size = np.array([len(blob) for blob in blobs if blob], np.int64)
+class Heads(NamedTuple):
+    """What stands before the history of each record, write counter and subscriber: its bytes in `data`."""
+
+    data: Bytes
+    offset: Ints
+    size: Ints
+
+    def of(self, chosen: Ints) -> "Heads":
+        return Heads(self.data, self.offset[chosen], self.size[chosen])
+
+
+class Packed(NamedTuple):
+    """Records one after the other: the bytes of record i begin at offset[i]."""
+
+    data: Bytes
+    offset: Ints
+
+    def blobs(self) -> list[bytes]:
+        data = self.data.tobytes()
+        return [data[begin:end] for begin, end in pairwise([*self.offset.tolist(), len(data)])]
+
+
+def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Heads, Segments, Points]:
+    """The heads, all segments and all tails of the records; None is one that is not there yet.
+
+    Raises RecordError like unpack.
+    """
+    whole = [blob or NEW for blob in blobs]
+    data = np.frombuffer(b"".join(whole), np.uint8)
+    size = np.fromiter(map(len, whole), np.int64, len(whole))
     offset = np.cumsum(size) - size
     try:
-        if size.size and (size.min() < HEADER_BYTES or (data[offset + 1] != VERSION).any()):
-            raise RecordError("history record is damaged or of an unknown version")
-        count = data[offset + 2].astype(np.int64)
-        tail_size = size - HEADER_BYTES - SEGMENT_BYTES * count
-        if size.size and tail_size.min() < 0:
-            raise RecordError("history record is damaged: it ends within a segment")
-        segments = _unpack_segments(data, owner, offset + HEADER_BYTES, count)
-        has_tail = tail_size > 0
-        tail_offset = (offset + size - tail_size)[has_tail]
-        tails = _unpack_tails(data, owner[has_tail], tail_offset, tail_size[has_tail])
-        settled = np.full(len(blobs), -1, np.int64)
-        settled[segments.owner] = segments.last
-        if (tails.minute <= settled[tails.owner]).any():
-            raise RecordError("history record is damaged: tail begins before the last segment ended")
-        return segments, tails
+        if size.size and size.min() < len(NEW):
+            raise RecordError("a record is damaged")
+        head_size = _SIZES[data[offset + 1]] + 1
+        history_size = size - head_size
+        if size.size and (head_size.min() == 1 or history_size.min() < 0):
+            raise RecordError("a record is damaged or of an unknown version")
+        owner = np.flatnonzero(history_size)
+        segments, tails = _unpack_histories(data, owner, (offset + head_size)[owner], history_size[owner])
+        return Heads(data, offset, head_size), segments, tails
     except RecordError:
         for blob in blobs:  # unpack says of the damaged one what is wrong with it
-            if blob:
-                unpack(blob)
+            unpack(blob)
         raise
 
 
-def pack_columns(segments: Segments, tails: Points, write_counts: Ints) -> list[bytes]:
-    """The records of the histories 0 to len(write_counts) - 1, each with a tail and at most 255 segments."""
-    histories = write_counts.size
-    segment_count = np.bincount(segments.owner, minlength=histories)
-    tail_bytes, tail_size = _pack_tails(tails, histories)
-    size = HEADER_BYTES + SEGMENT_BYTES * segment_count + tail_size
+def pack_columns(heads: Heads, segments: Segments, tails: Points) -> Packed:
+    """The next records of the owners 0, 1, ...: heads with their counters raised, and their histories.
+
+    At most 255 segments an owner; the tail lies behind them.
+    """
+    owners = heads.offset.size
+    history, history_size = _pack_histories(segments, tails, owners)
+    size = heads.size + history_size
     offset = np.cumsum(size) - size
     out = np.empty(int(size.sum()), np.uint8)
-    out[offset] = write_counts
-    out[offset + 1] = VERSION
-    out[offset + 2] = segment_count
-    out[ranges(offset + HEADER_BYTES, SEGMENT_BYTES * segment_count)] = _pack_segments(segments)
-    out[ranges(offset + size - tail_size, tail_size)] = tail_bytes
-    data = out.tobytes()
-    bounds = [*offset.tolist(), len(data)]
-    return [data[begin:end] for begin, end in pairwise(bounds)]
+    out[ranges(offset, heads.size)] = heads.data[ranges(heads.offset, heads.size)]
+    out[offset] += 1
+    out[ranges(offset + heads.size, history_size)] = history
+    return Packed(out, offset)
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
@@ -110,54 +122,52 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(total)
 
 
-def _unpack_segments(data: Bytes, owner: Ints, offset: Ints, count: Ints) -> Segments:
-    rows = data[ranges(offset, SEGMENT_BYTES * count)].view(_SEGMENT)
-    first = rows["low"] + (rows["high"].astype(np.int64) << 16)
-    place = rows["place"].astype(np.int64)
-    segments = Segments(np.repeat(owner, count), place, first, first + rows["length"])
-    same = segments.owner[1:] == segments.owner[:-1]
-    if (same & (segments.first[1:] < segments.last[:-1])).any():
-        raise RecordError("history record is damaged: segments out of order")
-    return segments
+def _begins(counts: Ints) -> Ints:
+    """Where each run begins when runs of these lengths stand one after the other."""
+    return np.cumsum(counts) - counts
 
 
-def _pack_segments(segments: Segments) -> Bytes:
-    length = np.minimum(segments.last - segments.first, MAX_LENGTH_MIN)
-    first = segments.last - length
-    rows = np.empty(segments.owner.size, _SEGMENT)
-    rows["place"] = segments.place
-    rows["low"] = first & 0xFFFF
-    rows["high"] = first >> 16
-    rows["length"] = length
-    return rows.view(np.uint8)
-
-
-def _unpack_tails(data: Bytes, owner: Ints, offset: Ints, size: Ints) -> Points:
+def _unpack_histories(data: Bytes, owner: Ints, offset: Ints, size: Ints) -> tuple[Segments, Points]:
+    """The rows of the histories in the byte ranges, each of the owner beside it."""
     if not owner.size:
-        return Points(owner, owner, owner)
+        return Segments(owner, owner, owner, owner), Points(owner, owner, owner)
     if size.min() < MINUTE_BYTES + 3:
-        raise RecordError("history record is damaged: tail is incomplete")
+        raise RecordError("a history is incomplete")
     low, middle, high = (data[offset + i].astype(np.int64) for i in range(MINUTE_BYTES))
     oldest = high << 16 | middle << 8 | low
     number, numbers = _unpack_varints(data, offset + MINUTE_BYTES, size - MINUTE_BYTES)
-    begin = np.cumsum(numbers) - numbers
-    place_count = number[begin]
-    point_count = numbers - 1 - place_count
-    if place_count.min() < 1 or point_count.min() < 1:
-        raise RecordError("history record is damaged: tail is incomplete")
-    code = number[ranges(begin + 1 + place_count, point_count)]
-    step, index = np.divmod(code, np.repeat(place_count, point_count))
-    place = number[np.repeat(begin + 1, point_count) + index]
-    head = np.cumsum(point_count) - point_count
-    elapsed = np.cumsum(step)
-    minute = np.repeat(oldest - elapsed[head], point_count) + elapsed
-    points = Points(np.repeat(owner, point_count), minute, place)
-    table = np.repeat(owner, place_count) << 16 | number[ranges(begin + 1, place_count)]
-    if step.max() > MAX_MIN or minute.max() > MAX_MIN or number[begin + place_count].max() > 0xFFFF:
-        raise RecordError("history record is damaged: tail is not in order")
-    if step[head].any() or (np.diff(table) <= 0).any() or (np.diff(points.keys()) <= 0).any():
-        raise RecordError("history record is damaged: tail is not in order")
-    return points
+    begin = _begins(numbers)
+    settled, many = number[begin] >> 1, number[begin] & 1
+    place_count = np.where(many, number[np.minimum(begin + 1, number.size - 1)], 1)
+    points = numbers - 1 - many - place_count - 2 * settled
+    if (place_count <= many).any() or points.min() < 0 or (settled + points).min() < 1:
+        raise RecordError("a history is incomplete")
+
+    items = settled + points
+    at = begin + 1 + many + place_count
+    position = ranges(np.zeros_like(items), items)  # of each item in its history
+    settled_of = np.repeat(settled, items)
+    is_segment = position < settled_of
+    where = np.repeat(at, items) + position + np.minimum(position, settled_of)
+    step, index = np.divmod(number[where], np.repeat(place_count, items))
+    length = np.where(is_segment, number[np.where(is_segment, where + 1, where)], 0)
+    place = number[np.repeat(begin + 1 + many, items) + index]
+    head = _begins(items)
+    elapsed = np.cumsum(step + length)
+    last = np.repeat(oldest - elapsed[head] + length[head], items) + elapsed
+    first = last - length
+
+    table = number[ranges(begin + 1 + many, place_count)]
+    table |= np.repeat(np.arange(owner.size), place_count) << 16
+    out_of_range = max(step.max(), length.max(), last.max()) > MAX_MIN or place.max() > 0xFFFF
+    if out_of_range or step[head].any() or (np.diff(table) <= 0).any():
+        raise RecordError("a history is not in order")
+    owners = np.repeat(owner, items)
+    tails = Points(owners[~is_segment], first[~is_segment], place[~is_segment])
+    after = ~is_segment[1:] & is_segment[:-1] & (owners[1:] == owners[:-1])
+    if (np.diff(tails.keys()) <= 0).any() or (after & (step[1:] == 0)).any():
+        raise RecordError("a history is not in order")
+    return Segments(*(column[is_segment] for column in (owners, place, first, last))), tails
 
 
 def _unpack_varints(data: Bytes, offset: Ints, size: Ints) -> tuple[Ints, Ints]:
@@ -166,50 +176,106 @@ def _unpack_varints(data: Bytes, offset: Ints, size: Ints) -> tuple[Ints, Ints]:
     is_end = octets < 128
     range_end = np.cumsum(size)
     if not is_end[range_end - 1].all():
-        raise RecordError("history record is damaged: it ends within a number")
+        raise RecordError("a history ends within a number")
     starts = np.flatnonzero(np.concatenate(([True], is_end[:-1])))
     width = np.diff(starts, append=octets.size)
     if width.max() > MAX_VARINT_BYTES:
-        raise RecordError("history record is damaged: a number is too long")
-    shift = 7 * ranges(np.zeros_like(width), width)
-    number = np.add.reduceat((octets & 127).astype(np.int64) << shift, starts)
+        raise RecordError("a number in a history is too long")
+    number = (octets[starts] & 127).astype(np.int64)
+    for i in range(1, int(width.max())):
+        longer = np.flatnonzero(width > i)
+        number[longer] |= (octets[starts[longer] + i] & 127).astype(np.int64) << 7 * i
     return number, np.add.reduceat(is_end.astype(np.int64), range_end - size)
 
 
-def _pack_tails(tails: Points, histories: int) -> tuple[Bytes, Ints]:
-    """The bytes of all tails one after the other, and how many each has. Every history has a tail."""
-    point_count = np.bincount(tails.owner, minlength=histories)
-    head = np.cumsum(point_count) - point_count
-    keys, index = np.unique(tails.owner << 16 | tails.place, return_inverse=True)
-    place_count = np.bincount(keys >> 16, minlength=histories)
-    index = index - np.repeat(np.cumsum(place_count) - place_count, point_count)
-    step = np.diff(tails.minute, prepend=0)
-    step[head] = 0
+def _pack_histories(segments: Segments, tails: Points, owners: int) -> tuple[Bytes, Ints]:
+    """The bytes of all histories one after the other, and how many each has."""
+    settled = np.bincount(segments.owner, minlength=owners)
+    points = np.bincount(tails.owner, minlength=owners)
+    items = settled + points
+    at = _begins(items)
+    place, first, last = (np.empty(int(items.sum()), np.int64) for _ in range(3))
+    for rows, where in (
+        ((segments.place, segments.first, segments.last), ranges(at, settled)),
+        ((tails.place, tails.minute, tails.minute), ranges(at + settled, points)),
+    ):
+        place[where], first[where], last[where] = rows
+    owner = np.repeat(np.arange(owners), items)
+    places, place_count, index = _places(owner, place, items)
 
-    numbers = 1 + place_count + point_count
-    begin = np.cumsum(numbers) - numbers
+    full = items > 0
+    many = (place_count > 1).astype(np.int64)
+    numbers = np.where(full, 1 + many + place_count + 2 * settled + points, 0)
+    begin = _begins(numbers)
     number = np.empty(int(numbers.sum()), np.int64)
-    number[begin] = place_count
-    number[ranges(begin + 1, place_count)] = keys & 0xFFFF
-    number[ranges(begin + 1 + place_count, point_count)] = step * np.repeat(place_count, point_count) + index
+    number[begin[full]] = (2 * settled + many)[full]
+    number[(begin + 1)[many > 0]] = place_count[many > 0]
+    number[ranges(begin + 1 + many, place_count)] = places
+    step = np.diff(first, prepend=0)
+    step[1:] -= (last - first)[:-1]
+    step[at[full]] = 0
+    position = ranges(np.zeros_like(items), items)
+    settled_of = np.repeat(settled, items)
+    where = np.repeat(begin + 1 + many + place_count, items) + position + np.minimum(position, settled_of)
+    number[where] = step * np.repeat(place_count, items) + index
+    is_segment = position < settled_of
+    number[where[is_segment] + 1] = (last - first)[is_segment]
 
     octets, width = _pack_varints(number)
-    varint_size = np.add.reduceat(width, begin)
-    size = MINUTE_BYTES + varint_size
-    offset = np.cumsum(size) - size
+    octets_of = np.zeros(owners, np.int64)
+    octets_of[full] = np.add.reduceat(width, begin[full]) if full.any() else 0
+    size = np.where(full, MINUTE_BYTES + octets_of, 0)
+    offset = _begins(size)
     out = np.empty(int(size.sum()), np.uint8)
     for i in range(MINUTE_BYTES):
-        out[offset + i] = tails.minute[head] >> 8 * i & 0xFF
-    out[ranges(offset + MINUTE_BYTES, varint_size)] = octets
+        out[offset[full] + i] = first[at[full]] >> 8 * i & 0xFF
+    out[ranges(offset + MINUTE_BYTES * full, octets_of)] = octets
     return out, size
+
+
+def _places(owner: Ints, place: Ints, items: Ints) -> tuple[Ints, Ints, Ints]:
+    """Of every owner the different places, ascending, one after the other; how many they are; and for each
+    item the index of its place among them."""
+    head = _begins(items)[items > 0]
+    wanders = np.zeros(items.size, np.bool_)
+    wanders[owner[1:][(owner[1:] == owner[:-1]) & (place[1:] != place[:-1])]] = True
+    counts = (items > 0).astype(np.int64)
+    index = np.zeros(owner.size, np.int64)
+    places = place[head]
+    if wanders.any():  # sorting is worth it for those alone who were in several
+        theirs = np.flatnonzero(wanders[owner])
+        keys, inverse = np.unique(owner[theirs] << 16 | place[theirs], return_inverse=True)
+        counts += np.bincount(keys >> 16, minlength=items.size) - wanders
+        begin = _begins(counts)
+        index[theirs] = _rank(keys, inverse)
+        alone = (items > 0) & ~wanders
+        places = np.empty(int(counts.sum()), np.int64)
+        places[begin[alone]] = place[_begins(items)[alone]]
+        places[ranges(begin[wanders], counts[wanders])] = keys & 0xFFFF
+    return places, counts, index
+
+
+def _rank(keys: Ints, inverse: Ints) -> Ints:
+    """The rank of keys[inverse] among the keys of the same owner."""
+    owner = keys >> 16
+    first = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
+    rank = np.arange(keys.size) - np.repeat(first, np.diff(first, append=keys.size))
+    ranks: Ints = rank[inverse]
+    return ranks
 
 
 def _pack_varints(number: Ints) -> tuple[Bytes, Ints]:
     """LEB128 of every number, one after the other, and the width of each."""
     width = np.ones(number.size, np.int64)
     for bits in range(7, 7 * MAX_VARINT_BYTES, 7):
-        width += number >> bits > 0
-    position = ranges(np.zeros_like(width), width)
-    octets = np.repeat(number, width) >> 7 * position & 127
-    octets[position < np.repeat(width, width) - 1] |= 128
-    return octets.astype(np.uint8), width
+        if not (more := number >> bits > 0).any():
+            break
+        width += more
+    offset = _begins(width)
+    octets = np.empty(int(width.sum()), np.uint8)
+    octets[offset] = number & 127
+    for i in range(1, int(width.max()) if width.size else 0):
+        longer = np.flatnonzero(width > i)
+        octets[offset[longer] + i - 1] |= 128
+        octets[offset[longer] + i] = number[longer] >> 7 * i & 127
+    return octets, width

@@ -7,65 +7,53 @@ damage included, is left to the plain way. A property test compares the two. Pur
 every answer.
 """
 
-from functools import lru_cache
-
-from location_store.record import (
-    EPOCH_MIN,
-    HEADER_BYTES,
-    MAX_MIN,
-    MINUTE_BYTES,
-    SEGMENT,
-    SEGMENT_BYTES,
-    VERSION,
-    varint,
-)
+from location_store.epoch import EPOCH_MIN, MAX_MIN, MINUTE_BYTES
 from location_store.stays import MAX_STEP_MIN, StayRules
 
 
-def sole_place(blob: bytes, rules: StayRules, start_min: int, end_min: int) -> int | None:
-    """The one place of the packed history, if it was visited in [start_min, end_min); None: ask `visited`."""
-    if len(blob) < HEADER_BYTES + SEGMENT_BYTES or blob[1] != VERSION or rules.stay_rule != "continuous":
+def sole_place(history: bytes, rules: StayRules, start_min: int, end_min: int) -> int | None:
+    """The one place of a packed history, if it was visited in [start_min, end_min); None: ask `visited`."""
+    numbers = _numbers(history)
+    if numbers is None or len(numbers) < 3 or numbers[0] & 1 or rules.stay_rule != "continuous":
         return None
-    end = HEADER_BYTES + SEGMENT_BYTES * blob[2]
-    place = blob[HEADER_BYTES] | blob[HEADER_BYTES + 1] << 8
-    if not blob[2] or len(blob) < end:
+    settled, place = 2 + numbers[0], numbers[1]  # two numbers a segment
+    if len(numbers) < settled or numbers[2] or place > 0xFFFF:
         return None
     start, stop = start_min - EPOCH_MIN, end_min - EPOCH_MIN
-    first = last = longest = -1
-    for other, low, high, length in SEGMENT.iter_unpack(blob[HEADER_BYTES:end]):
-        first = high << 16 | low
-        if other != place or first < last:
-            return None
-        last = first + length
+    last = int.from_bytes(history[:MINUTE_BYTES], "little")
+    longest = -1
+    first = last
+    for i in range(2, settled, 2):
+        first = last + numbers[i]
+        last = first + numbers[i + 1]
         inside = (last if last < stop else stop) - (first if first > start else start)
         if inside > longest:  # noqa: PLR1730 -- max() costs more, for every answer
             longest = inside
-    if len(blob) > end:
-        tail = _tail(blob, end, place)
-        if tail is None or tail[0] <= last:
+    tail = numbers[settled:]
+    if tail:
+        steps = tail[1:]
+        if 0 in steps or max(steps, default=0) > MAX_STEP_MIN or (settled > 2 and not tail[0]):
             return None
-        if tail[0] - last > MAX_STEP_MIN:  # else the last segment goes on with it
-            first = tail[0]
-        longest = max(longest, min(tail[1], stop) - max(first, start))
-    if longest < 60 * rules.stay_hours:
+        if tail[0] > MAX_STEP_MIN:  # else the last segment goes on with it
+            first = last + tail[0]
+        last += sum(tail)
+        longest = max(longest, min(last, stop) - max(first, start))
+    if longest < 60 * rules.stay_hours or last > MAX_MIN:
         return None
     return place  # silences joined and half gaps could only add to it, and there is nobody to drift to
 
 
-def _tail(blob: bytes, start: int, place: int) -> tuple[int, int] | None:
-    """First and last minute of a tail of this place alone whose steps are one byte each; else None."""
-    head = _head(place)
-    steps = blob[start + MINUTE_BYTES + len(head) :]
-    if not blob.startswith(head, start + MINUTE_BYTES) or not steps:
-        return None
-    if steps[0] or max(steps) > MAX_STEP_MIN or 0 in steps[1:]:
-        return None
-    first = int.from_bytes(blob[start : start + MINUTE_BYTES], "little")
-    last = first + sum(steps)
-    return (first, last) if last <= MAX_MIN else None
-
-
-@lru_cache(4096)
-def _head(place: int) -> bytes:
-    """How a tail in one place begins."""
-    return varint(1) + varint(place)
+def _numbers(history: bytes) -> list[int] | None:
+    """The varints of a history; None where one is longer than a minute of it needs, or cut off."""
+    numbers = []
+    value = shift = 0
+    for byte in history[MINUTE_BYTES:]:
+        if byte < 128:
+            numbers.append(value | byte << shift)
+            value = shift = 0
+        else:
+            value |= (byte & 127) << shift
+            shift += 7
+            if shift > 21:
+                return None
+    return None if shift else numbers

@@ -1,26 +1,77 @@
 """A real Redis Cluster for the tests of its users; a test module takes the fixture by importing it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from tests.conftest import RedisServer, free_port
 
+StartNode = Callable[[], RedisServer]
+
 
 @pytest.fixture
-def cluster(own_redis: Callable[..., RedisServer]) -> list[RedisServer]:
+def new_node(own_redis: Callable[..., RedisServer]) -> StartNode:
+    """Starts a node that knows no other."""
+
+    def start() -> RedisServer:
+        return own_redis(
+            "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "2000"
+        )
+
+    return start
+
+
+@pytest.fixture
+def cluster(new_node: StartNode) -> list[RedisServer]:
     """Two primaries that share the slots."""
-    servers = [own_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port())) for _ in range(2)]
+    servers = [new_node() for _ in range(2)]
     for server, (first, last) in zip(servers, ((0, 8191), (8192, 16383)), strict=True):
         command(server, "CLUSTER", "ADDSLOTSRANGE", first, last)
-    command(servers[0], "CLUSTER", "MEET", "127.0.0.1", servers[1].port, _bus_port(servers[1]))
-    deadline = time.monotonic() + 20
-    while not all(command(server, "CLUSTER INFO")["cluster_state"] == "ok" for server in servers):
-        assert time.monotonic() < deadline, "the cluster does not form"
-        time.sleep(0.05)
+    _meet(*servers)
+    until(lambda: all(command(server, "CLUSTER INFO")["cluster_state"] == "ok" for server in servers))
     return servers
+
+
+def replica(primary: RedisServer, new_node: StartNode) -> RedisServer:
+    """A new node that follows `primary` and has its data."""
+    server = new_node()
+    _meet(primary, server)
+    node_id = command(primary, "CLUSTER", "MYID")
+    until(lambda: node_id in command(server, "CLUSTER NODES"), node_id, server)
+    command(server, "CLUSTER", "REPLICATE", node_id)
+    until(lambda: command(server, "INFO", "replication").get("master_link_status") == "up")
+    return server
+
+
+def url_of(servers: Sequence[RedisServer]) -> str:
+    return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
+
+
+def until(condition: Callable[[], bool], *about: object) -> None:
+    """Wait for it, 20 s at most."""
+    deadline_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline_s, f"the cluster does not get there {about}"
+        time.sleep(0.02)
+
+
+def begin_move(source: RedisServer, target: RedisServer, slot: int) -> None:
+    """From now on `source` answers with ASK where it lacks a key of the slot, and `target` takes them."""
+    source_id, target_id = (command(server, "CLUSTER", "MYID").decode() for server in (source, target))
+    command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+    command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+
+
+def move_keys(source: RedisServer, target: RedisServer, keys: Sequence[bytes]) -> None:
+    command(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+
+def end_move(source: RedisServer, target: RedisServer, slot: int) -> None:
+    target_id = command(target, "CLUSTER", "MYID").decode()
+    for server in (target, source):
+        command(server, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
 
 def move_a_slot(source: RedisServer, target: RedisServer) -> int:
@@ -30,12 +81,9 @@ def move_a_slot(source: RedisServer, target: RedisServer) -> int:
         for slot in range(8192)
         if (keys := command(source, "CLUSTER", "GETKEYSINSLOT", slot, 10))
     )
-    source_id, target_id = (command(server, "CLUSTER", "MYID").decode() for server in (source, target))
-    command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
-    command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-    command(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-    for server in (target, source):
-        command(server, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
+    begin_move(source, target, slot)
+    move_keys(source, target, keys)
+    end_move(source, target, slot)
     return len(keys)
 
 
@@ -46,5 +94,6 @@ def command(server: RedisServer, *words: Any) -> Any:
         return execute(*words)
 
 
-def _bus_port(server: RedisServer) -> int:
-    return int(server.arguments[server.arguments.index("--cluster-port") + 1])
+def _meet(one: RedisServer, other: RedisServer) -> None:
+    bus_port = int(other.arguments[other.arguments.index("--cluster-port") + 1])
+    command(one, "CLUSTER", "MEET", "127.0.0.1", other.port, bus_port)

@@ -22,10 +22,10 @@ from gateway.flow.messages import Mo
 from gateway.flow.ports import Turn
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
-from location_store.record import timeline, unpack
+from location_store.record import history_offset, timeline, unpack_history
 from location_store.sole import sole_place
 from location_store.stays import StayRules, visited
-from location_store.subscribers import Subscriber
+from location_store.subscribers import NOBODY, Subscriber
 from location_store.subscribers import unpack as unpack_subscriber
 from location_store.window import Window, window
 
@@ -72,16 +72,18 @@ class Decider:
         """Raises StoreError when a stored record cannot be read."""
         carrier = mo.carrier
         zone = self._zone(carrier)
-        subscriber = None if turn.subscriber is None else unpack_subscriber(turn.subscriber)
+        record = turn.record
+        offset = 0 if record is None else history_offset(record)
+        subscriber = NOBODY if record is None else unpack_subscriber(record[1:offset])
         before = dialog_state.unpack(turn.state) if turn.state else dialog_state.EMPTY
         intent = _intent_of(mo.text)
         digits = intent.digits if isinstance(intent, Query | Digits) else None
         asked = Asked(
             intent,
             digits is not None and self._identified(mo, digits, subscriber),
-            "en" if subscriber is not None and subscriber.language == "en" else "zh",
+            subscriber.language,
             replyable(mo.source.ton, mo.source.digits, self._own_numbers),
-            subscriber is not None and subscriber.blocked,
+            subscriber.blocked,
         )
         decision = _step(carrier, before, asked, int(now_s), zone)
         guessed = 0
@@ -93,32 +95,30 @@ class Decider:
             guessed = self._alarm.wrong(digits, mo.msisdn or "", now_s)
         text = None
         if decision.reply is not None:
-            text = self._words(decision, carrier, turn, subscriber, now_s)
+            history = b"" if record is None or subscriber.forgotten else record[offset:]
+            text = self._words(decision, carrier, history, subscriber.since_min, now_s)
         state, ttl_s = _kept(before, decision.state, now_s, zone)
         reason = decision.reason
         ahead = reason in _AHEAD
         before_ttl_s = max(1, dialog_state.expires_s(before, now_s, zone) - int(now_s)) if ahead else 0
         return Saying(text, state, ttl_s, reason, reason in _QUESTIONS, ahead, before_ttl_s, guessed)
 
-    def _identified(self, mo: Mo, digits: str, subscriber: Subscriber | None) -> bool:
+    def _identified(self, mo: Mo, digits: str, subscriber: Subscriber) -> bool:
         """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
         right = self._pseudonyms.id_digest(mo.msisdn or "", digits)
-        known = subscriber is not None and subscriber.imported and not subscriber.forgotten
-        stored = subscriber.id_digest if subscriber is not None and known else bytes(len(right))
+        known = subscriber.imported and not subscriber.forgotten
+        stored = subscriber.id_digest if known else bytes(len(right))
         return hmac.compare_digest(right, stored) and known
 
     def _words(
-        self, decision: Decision, carrier: Carrier, turn: Turn, subscriber: Subscriber | None, now_s: float
+        self, decision: Decision, carrier: Carrier, history: bytes, since: int | None, now_s: float
     ) -> str:
         reply = decision.reply
         assert reply is not None
         if reply.kind is not Kind.ANSWER:
             return render(reply, carrier, decision.english)
         period = self._window(carrier, now_s)
-        since = None if subscriber is None else subscriber.since_min
-        named: tuple[int, ...] = ()
-        if turn.history is not None and not (subscriber is not None and subscriber.forgotten):
-            named = self._named(turn.history, carrier, period, since)
+        named = self._named(history, carrier, period, since) if history else ()
         return self._answer(carrier, decision.english, period, named, since)
 
     def _named(self, history: bytes, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ class Decider:
         place = sole_place(history, rules, start, period.end_min)
         if place is not None:
             return (place,)
-        known = timeline(unpack(history))
+        known = timeline(unpack_history(history))
         found = visited(known, rules, self._places.neighbours, period, since, self._zone(carrier))
         return tuple(visit.place for visit in found.visits)
 

@@ -12,14 +12,12 @@ from location_store.pseudonyms import Pseudonym
 class Turn(NamedTuple):
     """A subscriber's turn: what the store knows, and the lease under which we may answer.
 
-    `state` is the packed dialog state (empty: none), `history` and `subscriber` the packed records (None:
-    none).
+    `state` is the packed dialog state (empty: none), `record` the subscriber's packed record (None: none).
     """
 
     token: bytes
     state: bytes
-    history: bytes | None
-    subscriber: bytes | None
+    record: bytes | None
     good_until_s: float  # monotonic; an answer that has not left by then belongs to whoever has the turn next
 
 

@@ -3,20 +3,20 @@
 -- @V@ is the digest of this text, so that old and new gateways run side by side during a rolling upgrade.
 
 -- A turn begins: one round trip for all that a conversation needs.
--- keys: state, lease, mark, history bucket, subscriber bucket, parked;
+-- keys: state, lease, mark, bucket of the record, parked;
 -- args: field, token, lease_ms, process, '1' when the message comes from the SMSC and not from the park
 -- -> {2} this very message was answered within the redelivery window
 --    {1} another process has this subscriber's turn
 --    {3} earlier messages of his are parked: this one goes behind them
---    {0, state, history, subscriber} the turn is ours until the lease ends
+--    {0, state, record} the turn is ours until the lease ends
 -- A process has one turn of a subscriber at a time, so a lease of its own is one whose begin it was never answered.
 local function begin(keys, args)
   if redis.call('EXISTS', keys[3]) == 1 then return {2} end
-  if args[5] == '1' and redis.call('EXISTS', keys[6]) == 1 then return {3} end
+  if args[5] == '1' and redis.call('EXISTS', keys[5]) == 1 then return {3} end
   local holder = redis.call('GET', keys[2])
   if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end
   redis.call('SET', keys[2], args[2], 'PX', args[3])
-  return {0, redis.call('GET', keys[1]), redis.call('HGET', keys[4], args[1]), redis.call('HGET', keys[5], args[1])}
+  return {0, redis.call('GET', keys[1]), redis.call('HGET', keys[4], args[1])}
 end
 
 -- The dialog moves on before the question that it asks leaves, so that the reply is understood whatever happens to us.

@@ -12,7 +12,7 @@ from gateway.redis.calls import Calls
 from gateway.redis.keys import lease_key, mark_key, parked_key, parts_key, state_key
 from gateway.redis.library import function
 from location_store.pseudonyms import Pseudonym
-from location_store.store import history_key, subscriber_key
+from location_store.store import bucket_key
 
 # All that stays the same is encoded once: a command of bytes is packed in half the time.
 BEGIN, KEEP, FINISH, LEASE, JOIN = (
@@ -45,12 +45,11 @@ class RedisTurns:
             state,
             b"FCALL",
             BEGIN,
-            b"6",
+            b"5",
             state,
             lease_key(who),
             mark_key(who, digest),
-            history_key(who),
-            subscriber_key(who),
+            bucket_key(who),
             parked_key(who),
             who.field,
             token,
@@ -64,8 +63,8 @@ class RedisTurns:
             return Answered()
         if reply[0] == 1:
             return Busy()
-        _, state_blob, history, subscriber = reply
-        return Turn(token, state_blob or b"", history, subscriber, good_until_s)
+        _, state_blob, record = reply
+        return Turn(token, state_blob or b"", record, good_until_s)
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
         key = state_key(who)

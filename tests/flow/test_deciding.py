@@ -13,10 +13,9 @@ from gateway.flow.messages import Mo
 from gateway.flow.ports import Turn
 from location_store.errors import StoreError
 from location_store.places import Places
-from location_store.record import History, pack
+from location_store.record import EMPTY, History, Record, rewritten
 from location_store.stays import Segment
-from location_store.subscribers import Subscriber
-from location_store.subscribers import pack as pack_subscriber
+from location_store.subscribers import NOBODY, Subscriber
 from tests.flow.harness import PLAIN, PROMPT, mo, pseudonyms
 
 NOW_S = datetime.fromisoformat("2020-02-15T10:00:00+08:00").timestamp()
@@ -24,14 +23,14 @@ DAY_MIN = 24 * 60
 BEIJING, SHANGHAI, TOKYO = 1100, 3100, "JP"
 
 
-def history(*stays: tuple[int, int, int]) -> bytes:
+def history(*stays: tuple[int, int, int]) -> History:
     """Stays of (place, days ago, hours)."""
     now_min = int(NOW_S) // 60
     made = [
         Segment(place, now_min - days * DAY_MIN, now_min - days * DAY_MIN + 60 * hours)
         for place, days, hours in stays
     ]
-    return pack(History(tuple(made)), 1)
+    return History(tuple(made))
 
 
 class Desk:
@@ -39,21 +38,22 @@ class Desk:
         self.names = pseudonyms(folder)
         self.decider = Decider(Places.load(), self.names, ("10086",))
 
-    def subscriber(self, **fields: Any) -> bytes:
+    def subscriber(self, **fields: Any) -> Subscriber:
         record = Subscriber(id_digest=self.names.id_digest("8613800000001", "123X"), imported=True)
-        return pack_subscriber(record._replace(**fields))
+        return record._replace(**fields)
 
     def ask(
         self,
         text: str,
         *,
         carrier: Carrier = PLAIN,
-        history: bytes | None = None,
-        subscriber: bytes | None = None,
+        history: History = EMPTY,
+        subscriber: Subscriber = NOBODY,
         state: bytes = b"",
     ) -> Saying:
         message: Mo = mo(text, carrier=carrier)
-        return self.decider.decide(message, Turn(b"t", state, history, subscriber, 0.0), NOW_S)
+        record = rewritten(None, Record(subscriber, history))
+        return self.decider.decide(message, Turn(b"t", state, record, 0.0), NOW_S)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_digits_are_compared_with_the_subscribers_own(desk: Desk) -> None:
 
 def test_wrong_digits_and_an_unknown_number_read_the_same(desk: Desk) -> None:
     wrong = desk.ask("CXMYD 1234", carrier=PROMPT, subscriber=desk.subscriber())
-    unknown = desk.ask("CXMYD 1234", carrier=PROMPT, subscriber=None)
+    unknown = desk.ask("CXMYD 1234", carrier=PROMPT)
     nothing_to_compare = desk.ask("CXMYD 1234", carrier=PROMPT, subscriber=desk.subscriber(id_digest=b""))
     assert wrong.text == unknown.text == nothing_to_compare.text
 
@@ -97,7 +97,7 @@ def test_wrong_digits_and_an_unknown_number_read_the_same(desk: Desk) -> None:
 @pytest.mark.parametrize("digits", ["123X", "1234"])
 def test_a_forgotten_number_is_named_no_city(desk: Desk, digits: str) -> None:
     """Whatever a later sighting left, until it is imported again."""
-    forgotten = pack_subscriber(Subscriber(forgotten=True))
+    forgotten = Subscriber(forgotten=True)
     past = history((BEIJING, 5, 20))
     for text, carrier in (("CXMYD", PLAIN), (f"CXMYD{digits}", PROMPT)):
         assert "北京" not in (desk.ask(text, carrier=carrier, history=past, subscriber=forgotten).text or "")
@@ -118,8 +118,10 @@ def test_nothing_before_since_is_named(desk: Desk) -> None:
 
 
 def test_a_damaged_record_is_an_error_never_an_empty_answer(desk: Desk) -> None:
+    record = rewritten(None, Record(history=history((BEIJING, 5, 20))))
+    assert record is not None
     with pytest.raises(StoreError):
-        desk.ask("CXMYD", history=history((BEIJING, 5, 20))[:-1])
+        desk.decider.decide(mo("CXMYD"), Turn(b"t", b"", record[:-1], 0.0), NOW_S)
 
 
 def test_the_alarm_is_for_wrong_digits_on_many_numbers() -> None:

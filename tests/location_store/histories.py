@@ -5,13 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from hypothesis import strategies as st
 
-from location_store.record import EPOCH_MIN, History
+from location_store.epoch import EPOCH_MIN
+from location_store.record import History, Record, pack
 from location_store.stays import Point, Segment, Stay, runs
 
 BASE_MIN = EPOCH_MIN + 5_000_000  # some day in 2025
 
 places = st.sampled_from([1100, 3101, 3301, 14290, 20000 + 26 * 9 + 15, 1, 65535])
 steps = st.one_of(st.integers(0, 150), st.sampled_from([0, 1, 119, 120, 121, 719, 720, 721, 2000]))
+
+
+def packed(history: History, write_count: int = 1) -> bytes:
+    """The record of somebody of whom no more is known than this."""
+    return pack(Record(history=history), write_count)
 
 
 def fold(points: Iterable[Point], midnights: Sequence[int] = ()) -> list[Segment]:

@@ -23,14 +23,14 @@ class Doomed(Store):
     step = ""
     puts = 0
 
-    def put_histories(self, updates: Sequence[Update]) -> list[int]:
+    def put(self, updates: Sequence[Update]) -> list[int]:
         self.puts += 1
         if self.puts == BLOCK and self.step == "put":
             die()
         if self.puts == BLOCK and self.step == "half a put":
-            super().put_histories(updates[::2])
+            super().put(updates[::2])
             die()
-        return super().put_histories(updates)
+        return super().put(updates)
 
     def save_checkpoint(self, name: str, value: bytes) -> None:
         if self.puts == BLOCK and self.step == "checkpoint":
@@ -42,7 +42,7 @@ class Doomed(Store):
 
 def main(redis_url: str, path: str, now_s: str, step: str) -> None:
     world = World(redis_url, Path(path).parent, float(now_s))
-    world.store = Doomed(world.store.nodes, history_ttl_s=86_400)
+    world.store = Doomed(world.store.nodes, checkpoint_ttl_s=86_400)
     world.store.step = step
     ingest([path], world.ingester(), data_dir=world.folder, block_bytes=2_000)
 

@@ -12,7 +12,7 @@ from location_store.ingest import Ingester, Settings
 from location_store.keys import Key, KeyFile
 from location_store.places import Places
 from location_store.pseudonyms import Layout, Pseudonyms
-from location_store.record import EMPTY, timeline, unpack
+from location_store.record import timeline, unpack
 from location_store.stays import Point, Stay
 from location_store.store import Store
 from location_store.window import window
@@ -67,8 +67,8 @@ class World:
 
     def stays(self, msisdn: str) -> list[Stay]:
         """What the store holds of a number."""
-        (blob,) = self.store.read_histories([self.pseudonyms.of(msisdn)])
-        return stays_of(timeline(unpack(blob) if blob else EMPTY))
+        (blob,) = self.store.read([self.pseudonyms.of(msisdn)])
+        return stays_of(timeline(unpack(blob).history))
 
     def histories(self, msisdns: Iterable[str]) -> dict[str, list[Stay]]:
         return {msisdn: self.stays(msisdn) for msisdn in msisdns}

@@ -8,8 +8,9 @@ import pytest
 
 from location_store.enrol import Totals, enrol
 from location_store.errors import BadInput
+from location_store.record import unpack
 from location_store.stays import StayRule
-from location_store.subscribers import Subscriber, unpack
+from location_store.subscribers import Subscriber
 from location_store.window import Through
 from tests.location_store.support import World, china_s
 
@@ -43,8 +44,8 @@ def run(world: World, text: str, name: str = "in.csv") -> Totals:
 
 
 def stored(world: World, number: str = NUMBER) -> Subscriber | None:
-    (blob,) = world.store.read_subscribers([world.pseudonyms.of(number)])
-    return unpack(blob) if blob else None
+    (blob,) = world.store.read([world.pseudonyms.of(number)])
+    return unpack(blob).subscriber if blob else None
 
 
 def test_a_subscriber_is_stored(world: World) -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from location_store.merge import merge
-from location_store.record import EMPTY, timeline, unpack
+from location_store.merge import Limits, merge
+from location_store.record import timeline, unpack
 from location_store.stays import Point, Segment, StayRule, StayRules, Visits, visited
 from location_store.window import Window, day_starts, midnight_min
 
@@ -140,9 +140,10 @@ def stored(points: list[Point], sizes: list[int], midnights: list[int]) -> list[
         batch = points[begin : begin + sizes[i % len(sizes)]]
         begin += len(batch)
         minute, place = np.array(batch, np.int64).reshape(-1, 2).T
-        (blob,) = merge([state], np.zeros_like(minute), minute, place, midnights_min=midnights).blobs
+        limits = Limits(midnights_min=midnights)
+        (blob,) = merge([state], np.zeros_like(minute), minute, place, limits=limits).blobs
         state = blob or state
-    return timeline(unpack(state) if state else EMPTY)
+    return timeline(unpack(state).history)
 
 
 def agree(found: Visits, stays: list[Kept], rules: StayRules) -> None:

@@ -241,9 +241,9 @@ def test_rules_are_those_of_the_carrier(world: World) -> None:
 
 def test_a_damaged_record_is_an_error_and_not_nowhere(world: World) -> None:
     """Nobody is told "no cities" because the store is damaged."""
-    world.store.put_histories([Update(world.pseudonyms.of(NUMBER), None, b"\x01\x01\x05garbage")])
+    world.store.put([Update(world.pseudonyms.of(NUMBER), None, b"\x01\x80garbage")])
     with pytest.raises(StoreError, match="damaged"):
         view(world)
-    world.store.put_subscribers([Update(world.pseudonyms.of(OTHER), None, b"?")])
+    world.store.put([Update(world.pseudonyms.of(OTHER), None, b"?")])
     with pytest.raises(StoreError, match="damaged"):
         view(world, OTHER)

@@ -189,8 +189,8 @@ def test_segments_end_at_midnight_for_carriers_that_reckon_by_days(world: World)
         world.settings = world.settings._replace(day_zones=tuple(map(ZoneInfo, zones)))
         run(world, path)
         assert world.stays(NUMBERS[0]) == stays_of(sighted(points))
-        (blob,) = world.store.read_histories([world.pseudonyms.of(NUMBERS[0])])
-        ends[len(zones)] = [segment.last_min - start for segment in unpack(blob or b"").segments]
+        (blob,) = world.store.read([world.pseudonyms.of(NUMBERS[0])])
+        ends[len(zones)] = [segment.last_min - start for segment in unpack(blob).history.segments]
     assert ends == {0: [720], 1: [90, 720], 2: [90, 570, 720]}
 
 
@@ -248,7 +248,7 @@ def test_no_number_is_in_the_store(world: World) -> None:
     everything = b"".join(keys) + b"".join(
         b"".join([*fields, *fields.values()])
         for key in keys
-        if key.startswith(b"h:")
+        if key.startswith(b"b:")
         for fields in [world.store.nodes.call(key, "HGETALL", key)]
     )
     for number in NUMBERS:

@@ -9,19 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from location_store.merge import MAX_TAIL_POINTS, MergeResult, merge
-from location_store.record import (
-    EMPTY,
-    EPOCH_MIN,
-    MAX_SEGMENTS,
-    RecordError,
-    pack,
-    timeline,
-    unpack,
-    write_count,
-)
+from location_store.epoch import EPOCH_MIN
+from location_store.errors import RecordError
+from location_store.merge import MAX_TAIL_POINTS, Limits, MergeResult, merge
+from location_store.record import EMPTY, MAX_SEGMENTS, History, pack, timeline, unpack
 from location_store.stays import Point, Segment, Stay
-from tests.location_store.histories import BASE_MIN, fold, places, sighted, stays_of, steps
+from tests.location_store.histories import BASE_MIN, fold, packed, places, sighted, stays_of, steps
 
 LATENESS = 120
 Row = tuple[int, int, int]  # owner, minute, place
@@ -60,16 +53,21 @@ def arrivals(draw: st.DrawFn, *, in_time: bool = False, owners: int = 3) -> list
 def put(states: list[bytes | None], rows: list[Row], **options: Any) -> MergeResult:
     """Merge rows and store the result in states."""
     columns = np.array(rows, np.int64).reshape(-1, 3).T
-    result = merge(states, *columns, **options)
+    result = merge(states, *columns, limits=Limits(**options))
     for i, blob in enumerate(result.blobs):
         if blob is not None:
             states[i] = blob
     return result
 
 
+def kept(state: bytes | None) -> History:
+    """The history in a record."""
+    return unpack(state).history
+
+
 def stored(state: bytes | None) -> list[Stay]:
     """The stays of a record."""
-    return [] if state is None else stays_of(timeline(unpack(state)))
+    return stays_of(timeline(kept(state)))
 
 
 def plain(points: Iterable[Point]) -> list[Stay]:
@@ -92,7 +90,7 @@ def test_batches_equal_the_fold_of_everything_in_time(rows: list[Row], sizes: li
     assert [stored(state) for state in states] == [plain(reference.kept) for reference in references]
     for state, reference in zip(states, references, strict=True):
         settled = [point for point in reference.kept if point.minute < reference.newest - LATENESS]
-        assert list(unpack(state).segments if state else ()) == fold(settled)
+        assert list(kept(state).segments) == fold(settled)
 
 
 @given(arrivals(in_time=True), st.integers(0, 80))
@@ -125,7 +123,7 @@ def test_what_is_written_is_a_record_in_its_one_form(rows: list[Row]) -> None:
     states: list[bytes | None] = [None] * 3
     put(states, rows)
     for state in states:
-        assert state is None or pack(unpack(state), write_count(state)) == state
+        assert state is None or pack(unpack(state), state[0]) == state
 
 
 @settings(max_examples=10)
@@ -147,11 +145,11 @@ def test_a_large_batch_equals_the_fold(seed: int) -> None:
 
 def test_only_changed_records_are_returned_each_with_the_next_counter() -> None:
     """A new one begins at 1; 255 is followed by 0; one without news is None."""
-    states: list[bytes | None] = [None, pack(EMPTY, 255), None]
+    states: list[bytes | None] = [None, packed(EMPTY, 255), None]
     result = put(states, [(0, BASE_MIN, 1100), (1, BASE_MIN, 1100)])
-    assert [blob and write_count(blob) for blob in result.blobs] == [1, 0, None]
+    assert [blob and blob[0] for blob in result.blobs] == [1, 0, None]
     result = put(states, [(0, BASE_MIN, 1100), (1, BASE_MIN + 1, 1100)])
-    assert [blob and write_count(blob) for blob in result.blobs] == [None, 1, None]
+    assert [blob and blob[0] for blob in result.blobs] == [None, 1, None]
 
 
 def test_the_limit_of_lateness() -> None:
@@ -211,7 +209,7 @@ def test_no_segment_goes_on_over_midnight(rows: list[Row], sizes: list[int], cut
         references[owner].see(Point(minute, place))
     for state, reference in zip(states, references, strict=True):
         settled = [point for point in reference.kept if point.minute < reference.newest - LATENESS]
-        assert list(unpack(state).segments if state else ()) == fold(settled, midnights)
+        assert list(kept(state).segments) == fold(settled, midnights)
     assert [stored(state) for state in states] == [plain(reference.kept) for reference in references]
 
 
@@ -223,7 +221,7 @@ def test_a_record_keeps_255_segments() -> None:
         rows += [(0, BASE_MIN + 200 * i, 1100 + i), (0, BASE_MIN + 200 * i + length, 1100 + i)]
     states: list[bytes | None] = [None]
     put(states, rows)
-    segments = unpack(states[0] or b"").segments
+    segments = kept(states[0]).segments
     assert len(segments) == MAX_SEGMENTS
     assert (segments[0].place, segments[-1].place) == (1102, 1100 + MAX_SEGMENTS + 8)
     assert min(segment.last_min - segment.first_min for segment in segments) == 10
@@ -234,12 +232,12 @@ def test_over_the_limit_drift_is_absorbed_first() -> None:
     rows = [(0, BASE_MIN + 60 * i, 3100) for i in range(10)]
     rows += [(0, BASE_MIN + 600 + 5 * i, 3100 + i % 2) for i in range(600)]
     columns = np.array(rows, np.int64).T
-    (blob,) = merge([None], *columns, neighbours=lambda a, b: True).blobs
-    segments = unpack(blob or b"").segments
+    (blob,) = merge([None], *columns, limits=Limits(neighbours=lambda a, b: True)).blobs
+    segments = kept(blob).segments
     assert len(segments) < 3
     assert segments[0] == Segment(3100, BASE_MIN, segments[0].last_min)
     (blob,) = merge([None], *columns).blobs
-    assert len(unpack(blob or b"").segments) == MAX_SEGMENTS
+    assert len(kept(blob).segments) == MAX_SEGMENTS
 
 
 def test_a_number_shared_by_many_phones_stays_bounded() -> None:
@@ -247,7 +245,7 @@ def test_a_number_shared_by_many_phones_stays_bounded() -> None:
     minutes = np.repeat(np.arange(BASE_MIN, BASE_MIN + 120), 50)
     place = np.tile(np.arange(1, 51), 120)
     (blob,) = merge([None], np.zeros_like(minutes), minutes, place).blobs
-    history = unpack(blob or b"")
+    history = kept(blob)
     assert len(history.tail) <= MAX_TAIL_POINTS
     assert history.tail[-1] == Point(BASE_MIN + 119, 50)
     assert merge([blob], *np.array([[0], [BASE_MIN], [7]])).late == 1
@@ -257,14 +255,14 @@ def test_more_places_in_a_minute_than_a_tail_holds() -> None:
     """The newest minute always stays in the tail, whole."""
     place = np.arange(1, 3000)
     (blob,) = merge([None], np.zeros_like(place), np.full_like(place, BASE_MIN), place).blobs
-    assert len(unpack(blob or b"").tail) == 2999
+    assert len(kept(blob).tail) == 2999
 
 
 def test_nothing_to_do() -> None:
     """No rows, no states: no error."""
     none = np.array([], np.int64)
     assert merge([], none, none, none) == MergeResult([], 0, 0)
-    assert merge([None, pack(EMPTY, 1)], none, none, none) == MergeResult([None, None], 0, 0)
+    assert merge([None, packed(EMPTY, 1)], none, none, none) == MergeResult([None, None], 0, 0)
 
 
 def test_columns_of_any_integer_type() -> None:
@@ -300,4 +298,4 @@ def test_columns_of_different_lengths_are_refused() -> None:
 def test_a_damaged_state_is_refused() -> None:
     """Never folded on, never overwritten."""
     with pytest.raises(RecordError, match="damaged"):
-        put([b"\x01\x02\x05\x00"], [(0, BASE_MIN, 1100)])
+        put([b"\x01\x80\x05\x00"], [(0, BASE_MIN, 1100)])

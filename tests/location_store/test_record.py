@@ -1,61 +1,76 @@
-"""location_store.record and record_columns: the bytes of a history, one at a time and many at once."""
+"""location_store.record and record_columns: the bytes of a record, one at a time and many at once."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from location_store.epoch import EPOCH_MIN, MAX_MIN
+from location_store.errors import RecordError
 from location_store.record import (
     EMPTY,
-    EPOCH_MIN,
-    MAX_LENGTH_MIN,
-    MAX_MIN,
     MAX_SEGMENTS,
+    NOTHING,
     History,
     Point,
-    RecordError,
+    Record,
     Segment,
+    history_offset,
     pack,
+    rewritten,
     timeline,
     unpack,
-    write_count,
+    with_subscriber,
 )
-from location_store.record_columns import Points, Segments, pack_columns, unpack_columns
+from location_store.record_columns import Heads, Points, Segments, pack_columns, unpack_columns
 from location_store.stays import Stay
-from tests.location_store.histories import BASE_MIN, histories, stays_of
+from location_store.subscribers import Subscriber
+from location_store.subscribers import pack as pack_subscriber
+from tests.location_store.histories import BASE_MIN, histories, packed, stays_of
+from tests.location_store.test_subscribers import subscribers
+
+records = st.builds(Record, subscribers, histories())
 
 
-@given(histories(), st.integers(0, 1000))
-def test_what_is_packed_is_unpacked(history: History, count: int) -> None:
+@given(records, st.integers(0, 1000))
+def test_what_is_packed_is_unpacked(record: Record, count: int) -> None:
     """Every field survives; the first byte is the write counter mod 256."""
-    blob = pack(history, count)
-    assert unpack(blob) == history
-    assert write_count(blob) == count % 256
+    blob = pack(record, count)
+    assert unpack(blob) == record
+    assert blob[0] == count % 256
 
 
 def test_the_format_byte_by_byte() -> None:
     """Stored records must stay readable: this one never changes while the version is 2."""
     history = History(
         (Segment(1100, EPOCH_MIN + 0x012345, EPOCH_MIN + 0x012345 + 300),),
-        (Point(EPOCH_MIN + 0x020000, 1100), Point(EPOCH_MIN + 0x020000 + 10, 3101)),
+        (Point(EPOCH_MIN + 0x012345 + 330, 1100), Point(EPOCH_MIN + 0x012345 + 340, 3101)),
     )
-    segment = "4c04 452301 2c01"
-    tail = "000002 02 cc08 9d18 00 15"
-    assert pack(history, 7).hex() == f"07 02 01 {segment} {tail}".replace(" ", "")
+    head = "07 8a 03"  # write counter; version 2, imported, blocked; carrier
+    begin = "452301 03 02 cc08 9d18"  # first minute; one segment, more than one place; two: 1100, 3101
+    items = "00 ac02 3c 15"  # at once in place 0, for 300; 30 later in place 0; 10 later in place 1
+    record = Record(Subscriber(carrier_id=3, blocked=True, imported=True), history)
+    assert pack(record, 7).hex() == (head + begin + items).replace(" ", "")
 
 
-def test_an_empty_history() -> None:
-    """Three bytes; nothing in them."""
-    assert pack(EMPTY, 1) == b"\x01\x02\x00"
-    assert unpack(b"\x01\x02\x00") == EMPTY
+def test_nothing() -> None:
+    """What is not known is not stored; a mark alone takes two bytes."""
+    assert unpack(None) == NOTHING
+    assert rewritten(b"\x01\x80", NOTHING) is None
+    assert rewritten(b"\xff\x80", Record(Subscriber(blocked=True))) == b"\x00\x82"
     assert timeline(EMPTY) == []
 
 
-def test_a_common_history_is_small() -> None:
-    """Four segments and three sightings in the tail: 40 bytes."""
-    segments = tuple(Segment(1100 + i, BASE_MIN + 1000 * i, BASE_MIN + 1000 * i + 900) for i in range(4))
-    tail = tuple(Point(BASE_MIN + 5000 + 40 * i, 1100) for i in range(3))
-    assert len(pack(History(segments, tail), 0)) == 40
+def test_a_common_record_is_small() -> None:
+    """At home for twelve days, one trip, six sightings in the tail, identified by digits: 30 bytes."""
+    segments = (
+        Segment(1100, BASE_MIN, BASE_MIN + 9000),
+        Segment(1200, BASE_MIN + 9060, BASE_MIN + 9500),
+        Segment(1100, BASE_MIN + 9560, BASE_MIN + 17_000),
+    )
+    tail = tuple(Point(BASE_MIN + 17_020 + 20 * i, 1100) for i in range(6))
+    subscriber = Subscriber(1, b"abc", imported=True)
+    assert len(pack(Record(subscriber, History(segments, tail)), 0)) == 30
 
 
 def test_readers_see_the_segments_and_then_each_sighting_of_the_tail() -> None:
@@ -73,11 +88,12 @@ def test_readers_see_the_segments_and_then_each_sighting_of_the_tail() -> None:
     ]
 
 
-def test_a_segment_beyond_45_days_is_cut_at_its_beginning() -> None:
-    """No window reaches that far back."""
-    last = BASE_MIN + 2 * MAX_LENGTH_MIN
-    (segment,) = unpack(pack(History((Segment(1100, BASE_MIN, last),)), 0)).segments
-    assert segment == Segment(1100, last - MAX_LENGTH_MIN, last)
+@given(records, subscribers)
+def test_an_import_leaves_the_history_alone(record: Record, imported: Subscriber) -> None:
+    """And counts as a write."""
+    blob = with_subscriber(pack(record, 9), pack_subscriber(imported))
+    assert (unpack(blob), blob[0]) == (Record(imported, record.history), 10)
+    assert unpack(with_subscriber(None, pack_subscriber(imported))) == Record(imported)
 
 
 @pytest.mark.parametrize(
@@ -92,34 +108,40 @@ def test_a_segment_beyond_45_days_is_cut_at_its_beginning() -> None:
 def test_what_the_format_cannot_hold_is_refused(history: History) -> None:
     """More than 255 segments, or times outside 2016 to 2047: never cut in silence."""
     with pytest.raises(ValueError, match="a record holds"):
-        pack(history, 0)
+        packed(history)
 
 
-@given(histories(), st.data())
-def test_a_record_cut_short_is_refused_or_a_record(history: History, data: st.DataObject) -> None:
+def test_time_that_runs_backwards_is_refused() -> None:
+    """There are no bytes for it."""
+    with pytest.raises(ValueError, match="follow one another"):
+        packed(History((Segment(1, BASE_MIN, BASE_MIN + 60), Segment(2, BASE_MIN + 30, BASE_MIN + 90))))
+
+
+@given(records, st.data())
+def test_a_record_cut_short_is_refused_or_a_record(record: Record, data: st.DataObject) -> None:
     """Only RecordError, one at a time and in columns alike."""
-    blob = pack(history, 1)
+    blob = pack(record, 1)
     agree(blob[: data.draw(st.integers(0, len(blob)))])
 
 
-@given(histories(), st.data())
-def test_mutated_bytes_never_raise_anything_else(history: History, data: st.DataObject) -> None:
-    """Any byte changed: RecordError or a well-formed history, the same in columns."""
-    blob = bytearray(pack(history, 1))
+@given(records, st.data())
+def test_mutated_bytes_never_raise_anything_else(record: Record, data: st.DataObject) -> None:
+    """Any byte changed: RecordError or a well-formed record, the same in columns."""
+    blob = bytearray(pack(record, 1))
     blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
     agree(bytes(blob))
 
 
 @given(st.binary(max_size=60))
-def test_random_bytes_never_raise_anything_else(tail: bytes) -> None:
+def test_random_bytes_never_raise_anything_else(rest: bytes) -> None:
     """The same for bytes that were never a record."""
-    agree(b"\x01\x02" + tail)
+    agree(b"\x01\x80" + rest)
 
 
 def agree(blob: bytes) -> None:
-    """unpack and unpack_columns take the same bytes for the same history, or both refuse them."""
+    """unpack and unpack_columns take the same bytes for the same record, or both refuse them."""
     try:
-        one: History | None = unpack(blob)
+        one: History | None = unpack(blob).history
     except RecordError:
         one = None
     try:
@@ -131,7 +153,7 @@ def agree(blob: bytes) -> None:
 
 
 def to_histories(blobs: list[bytes | None]) -> list[History]:
-    segments, tails = unpack_columns(blobs)
+    _, segments, tails = unpack_columns(blobs)
     out = []
     for i in range(len(blobs)):
         mine = segments.where(segments.owner == i)
@@ -147,30 +169,38 @@ def to_histories(blobs: list[bytes | None]) -> list[History]:
     return out
 
 
-@given(st.lists(st.none() | histories(), max_size=6))
-def test_columns_hold_what_the_records_hold(many: list[History | None]) -> None:
-    """unpack_columns is unpack for each; None is an empty history."""
-    blobs = [None if history is None else pack(history, 3) for history in many]
-    assert to_histories(blobs) == [history or EMPTY for history in many]
+@given(st.lists(st.none() | records, max_size=6))
+def test_columns_hold_what_the_records_hold(many: list[Record | None]) -> None:
+    """unpack_columns is unpack for each; None is an empty record."""
+    blobs = [None if record is None else pack(record, 3) for record in many]
+    assert to_histories(blobs) == [EMPTY if record is None else record.history for record in many]
 
 
-@given(st.lists(histories().filter(lambda history: bool(history.tail)), min_size=1, max_size=6))
-def test_columns_are_packed_like_records(many: list[History]) -> None:
-    """pack_columns gives byte for byte what pack gives."""
-    segment_rows = [
-        (i, s.place, s.first_min - EPOCH_MIN, s.last_min - EPOCH_MIN)
-        for i, h in enumerate(many)
-        for s in h.segments
-    ]
-    point_rows = [(i, p.minute - EPOCH_MIN, p.place) for i, h in enumerate(many) for p in h.tail]
-    segments = Segments(*np.array(segment_rows, np.int64).reshape(-1, 4).T)
-    tails = Points(*np.array(point_rows, np.int64).reshape(-1, 3).T)
-    counts = np.arange(len(many)) * 50
-    assert pack_columns(segments, tails, counts) == [pack(h, 50 * i) for i, h in enumerate(many)]
+@given(st.lists(records, min_size=1, max_size=6))
+def test_columns_are_packed_like_records(many: list[Record]) -> None:
+    """pack_columns gives byte for byte what pack gives, with the counter raised."""
+    whole = [pack(record, 50 * i) for i, record in enumerate(many)]
+    heads, segments, tails = unpack_columns(whole)
+    packed_again = pack_columns(heads, segments, tails).blobs()
+    assert packed_again == [pack(record, 50 * i + 1) for i, record in enumerate(many)]
+
+
+def test_nothing_to_pack() -> None:
+    """No owners: no bytes."""
+    none = np.array([], np.int64)
+    heads = Heads(np.array([], np.uint8), none, none)
+    assert pack_columns(heads, Segments(none, none, none, none), Points(none, none, none)).blobs() == []
 
 
 def test_one_damaged_record_among_many_is_named() -> None:
     """The message says what is wrong with it."""
-    good = pack(History((), (Point(BASE_MIN, 1100),)), 1)
+    good = packed(History((), (Point(BASE_MIN, 1100),)))
     with pytest.raises(RecordError, match="ends within a number"):
         unpack_columns([good, good[:-1] + b"\x80", None])
+
+
+@pytest.mark.parametrize("blob", [b"", b"\x01", b"\x01\x40", b"\x01\x88"])
+def test_a_record_without_its_head_is_refused(blob: bytes) -> None:
+    """Empty, cut off, or of another version."""
+    with pytest.raises(RecordError):
+        history_offset(blob)

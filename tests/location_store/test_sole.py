@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from location_store.record import EPOCH_MIN, History, RecordError, pack, timeline, unpack
+from location_store.epoch import EPOCH_MIN
+from location_store.errors import RecordError
+from location_store.record import History, pack_history, timeline, unpack_history
 from location_store.sole import sole_place
 from location_store.stays import Point, Segment, StayRules, visited
 from location_store.window import Window
@@ -45,21 +47,21 @@ def plainly(history: History, rule: StayRules, window: Window) -> list[int]:
 def test_a_place_is_given_only_where_the_plain_way_names_it_alone(
     history: History, rule: StayRules, window: Window
 ) -> None:
-    place = sole_place(pack(history, 7), rule, *window)
+    place = sole_place(pack_history(history), rule, *window)
     assert place is None or plainly(history, rule, window) == [place]
 
 
 @given(homes() | histories(), st.data())
 def test_damage_is_left_to_the_plain_way(history: History, data: st.DataObject) -> None:
     """Bytes that the plain way refuses get no quick answer; changed bytes that are a record, the same one."""
-    blob = bytearray(pack(history, 7))
+    blob = bytearray(pack_history(history) or b"?")
     for _ in range(data.draw(st.integers(1, 3))):
         blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(blob[: data.draw(st.integers(0, len(blob)))] if data.draw(st.booleans()) else blob)
     window = Window(EPOCH_MIN, EPOCH_MIN + 2**24)
     place = sole_place(cut, StayRules(), *window)
     try:
-        plain = plainly(unpack(cut), StayRules(), window)
+        plain = plainly(unpack_history(cut), StayRules(), window)
     except RecordError:
         assert place is None
     else:
@@ -75,12 +77,12 @@ def test_days_at_home_are_answered_quickly() -> None:
     )
     tail = tuple(Point(over_both.last_min + 60 + 30 * n, 1100) for n in range(4))
     for history in (History((over_both,)), History((over_both,), tail), History(days), History(days, tail)):
-        assert sole_place(pack(history, 0), StayRules(), *window) == 1100
+        assert sole_place(pack_history(history), StayRules(), *window) == 1100
 
 
 def test_a_tail_makes_the_last_segment_longer() -> None:
     """Two hours settled and two more not settled yet are four."""
     tail = tuple(Point(BASE_MIN + 120 + 60 * n, 1100) for n in range(1, 3))
-    blob = pack(History((Segment(1100, BASE_MIN, BASE_MIN + 120),), tail), 0)
+    blob = pack_history(History((Segment(1100, BASE_MIN, BASE_MIN + 120),), tail))
     assert sole_place(blob, StayRules(), BASE_MIN, BASE_MIN + DAY_MIN) == 1100
     assert sole_place(blob, StayRules(), BASE_MIN + 1, BASE_MIN + DAY_MIN) is None

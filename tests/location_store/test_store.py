@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from location_store import subscribers
 from location_store.errors import StoreRefused, StoreUnavailable
 from location_store.pseudonyms import Layout, Pseudonym
+from location_store.record import EMPTY, History, Record, Segment, pack, unpack
 from location_store.store import (
+    FIELDS_A_CALL,
     MAX_CARRIERS,
-    UPDATES_A_CALL,
     Store,
     Update,
-    history_key,
-    subscriber_key,
 )
 from location_store.subscribers import Subscriber
 from tests.conftest import RedisServer
+from tests.location_store.histories import BASE_MIN
 from tests.location_store.support import names_of
 
 LAYOUT = Layout(partitions=4, buckets=2)
@@ -42,93 +41,75 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 def test_values_come_back_in_the_order_asked(store: Store) -> None:
     """Unknown numbers are None; several partitions and buckets are one call."""
-    assert store.put_histories([Update(ONE, None, b"\x011"), Update(TWO, None, b"\x012")]) == []
-    assert store.put_subscribers([Update(TWO, None, b"s2"), Update(THREE, None, b"s3")]) == []
-    assert store.read_many([THREE, ONE, TWO]) == [(None, b"s3"), (b"\x011", None), (b"\x012", b"s2")]
-    assert store.read_histories([]) == []
+    assert store.put([Update(ONE, None, b"\x011"), Update(TWO, None, b"\x012")]) == []
+    assert store.read([THREE, ONE, TWO]) == [None, b"\x011", b"\x012"]
+    assert store.read([]) == []
 
 
-def test_a_history_is_replaced_only_if_nobody_wrote_it_meanwhile(store: Store) -> None:
+def test_a_record_is_replaced_only_if_nobody_wrote_it_meanwhile(store: Store) -> None:
     """The write counter decides: a stale writer is told, his value is not written."""
-    assert store.put_histories([Update(ONE, None, b"\x01a"), Update(TWO, None, b"\x01a")]) == []
-    assert store.put_histories([Update(ONE, b"\x01a", b"\x02b")]) == []
+    assert store.put([Update(ONE, None, b"\x01a"), Update(TWO, None, b"\x01a")]) == []
+    assert store.put([Update(ONE, b"\x01a", b"\x02b")]) == []
     stale = [
         Update(ONE, b"\x01a", b"\x02c"),  # overtaken
         Update(TWO, None, b"\x01c"),  # thought absent
         Update(THREE, b"\x01a", b"\x02c"),  # thought present
         Update(Pseudonym(1, 0, b"new"), None, b"\x01c"),
     ]
-    assert store.put_histories(stale) == [0, 1, 2]
-    assert store.read_histories([ONE, TWO, THREE]) == [b"\x02b", b"\x01a", None]
+    assert store.put(stale) == [0, 1, 2]
+    assert store.read([ONE, TWO, THREE]) == [b"\x02b", b"\x01a", None]
 
 
-def test_a_value_can_be_removed(store: Store) -> None:
+def test_a_record_can_be_removed(store: Store) -> None:
     """No value is no field."""
-    store.put_histories([Update(ONE, None, b"\x01a")])
-    assert store.put_histories([Update(ONE, b"\x01a", None), Update(TWO, None, None)]) == []
-    assert store.read_histories([ONE]) == [None]
-
-
-def test_a_subscriber_is_compared_whole(store: Store) -> None:
-    """A record has no counter: any difference is a conflict."""
-    store.put_subscribers([Update(ONE, None, b"ab")])
-    assert store.put_subscribers([Update(ONE, b"ac", b"x")]) == [0]
-    assert store.put_subscribers([Update(ONE, b"ab", b"x")]) == []
+    store.put([Update(ONE, None, b"\x01a")])
+    assert store.put([Update(ONE, b"\x01a", None), Update(TWO, None, None)]) == []
+    assert store.read([ONE]) == [None]
 
 
 def test_batches_of_any_size_are_written(store: Store) -> None:
-    """More than a call takes of one partition, with conflicts among them."""
-    many = [Pseudonym(1, n % 2, b"%d" % n) for n in range(3 * UPDATES_A_CALL)]
-    store.put_histories([Update(many[70], None, b"\x07x")])
-    assert store.put_histories([Update(who, None, b"\x01y") for who in many]) == [70]
-    assert store.read_histories(many) == [b"\x01y"] * 70 + [b"\x07x"] + [b"\x01y"] * (len(many) - 71)
-
-
-def test_histories_expire_and_subscribers_do_not(redis_url: str, client: redis.Redis) -> None:
-    """A bucket lives for the longest window and two days from its last write."""
-    store = Store.connect(redis_url, NAMES, keep_days=7)
-    store.put_histories([Update(ONE, None, b"\x01a")])
-    store.put_subscribers([Update(ONE, None, b"s")])
-    assert 9 * 86_400 - 5 <= int(client.ttl(history_key(ONE))) <= 9 * 86_400
-    assert client.ttl(subscriber_key(ONE)) == -1
-    client.expire(history_key(ONE), 100)
-    store.put_histories([Update(ONE, b"\x01a", b"\x02a")])
-    assert int(client.ttl(history_key(ONE))) > 100
+    """More than a call takes of one bucket, with conflicts among them."""
+    many = [Pseudonym(1, n % 2, b"%d" % n) for n in range(3 * FIELDS_A_CALL)]
+    store.put([Update(many[70], None, b"\x07x")])
+    assert store.put([Update(who, None, b"\x01y") for who in many]) == [70]
+    assert store.read(many) == [b"\x01y"] * 70 + [b"\x07x"] + [b"\x01y"] * (len(many) - 71)
 
 
 def test_block_and_unblock_leave_the_record_alone(store: Store) -> None:
     """A number can be blocked with or without a record; a mark alone is no record, and goes again."""
-    record = Subscriber(3, b"12345678", "en", imported=True)
-    store.put_subscribers([Update(ONE, None, subscribers.pack(record))])
+    record = Record(Subscriber(3, b"123", "en", imported=True), History((Segment(1100, BASE_MIN, BASE_MIN),)))
+    store.put([Update(ONE, None, pack(record, 1))])
     for who in (ONE, TWO):
         store.set_blocked(who, blocked=True)
-    one, two = (subscribers.unpack(blob or b"") for blob in store.read_subscribers([ONE, TWO]))
-    assert one == record._replace(blocked=True)
-    assert two == Subscriber(blocked=True)
+    one, two = (unpack(blob) for blob in store.read([ONE, TWO]))
+    assert one == record._replace(subscriber=record.subscriber._replace(blocked=True))
+    assert two == Record(Subscriber(blocked=True))
     for who in (ONE, TWO):
         store.set_blocked(who, blocked=False)
-    assert store.read_subscribers([ONE, TWO]) == [subscribers.pack(record), None]
+    assert store.read([ONE, TWO]) == [pack(record, 3), None]
 
 
 def test_forget_leaves_a_mark_only(store: Store, client: redis.Redis) -> None:
     """History, record and the caller's keys go together; the neighbours in the buckets stay."""
     other = ONE._replace(field=b"other")
-    store.put_histories([Update(ONE, None, b"\x01a"), Update(other, None, b"\x01b")])
-    store.put_subscribers([Update(ONE, None, subscribers.pack(Subscriber(blocked=True, imported=True)))])
+    blocked = Record(Subscriber(blocked=True, imported=True), History((Segment(1100, BASE_MIN, BASE_MIN),)))
+    store.put([Update(ONE, None, pack(blocked, 255)), Update(other, None, b"\x01b")])
     client.set(b"d:{1}:x", b"dialog")
-    store.forget(ONE, extra_keys=[b"d:{1}:x"])
-    mark = subscribers.pack(Subscriber(forgotten=True))
-    assert store.read_many([ONE, other]) == [(None, mark), (b"\x01b", None)]
+    for writes in (0, 1):
+        store.forget(ONE, extra_keys=[b"d:{1}:x"])
+        assert store.read([ONE, other]) == [pack(Record(Subscriber(forgotten=True)), writes), b"\x01b"]
     assert client.get(b"d:{1}:x") is None
+    store.forget(TWO)
+    assert unpack(store.read([TWO])[0]) == Record(Subscriber(forgotten=True))
 
 
 def test_a_write_that_was_under_way_does_not_undo_forget(store: Store) -> None:
     """An ingester that had read the history before is told that it is gone."""
-    store.put_histories([Update(ONE, None, b"\x01a")])
-    (read,) = store.read_histories([ONE])
+    store.put([Update(ONE, None, b"\x01\x80")])
+    (read,) = store.read([ONE])
     store.forget(ONE)
-    assert store.put_histories([Update(ONE, read, b"\x02b")]) == [0]
-    assert store.read_histories([ONE]) == [None]
+    assert store.put([Update(ONE, read, b"\x02\x80b")]) == [0]
+    assert unpack(store.read([ONE])[0]).history == EMPTY
 
 
 def test_carriers_are_numbered_in_order(store: Store) -> None:
@@ -169,8 +150,8 @@ def test_a_newer_key_follows_one_of_its_file(redis_url: str) -> None:
 def test_lost_functions_are_loaded_again(store: Store, client: redis.Redis) -> None:
     """After FUNCTION FLUSH or a failover to a server without them nothing has to be restarted."""
     client.function_flush()
-    assert store.put_histories([Update(ONE, None, b"\x01a"), Update(THREE, None, b"\x01a")]) == []
-    assert store.read_histories([ONE, THREE]) == [b"\x01a", b"\x01a"]
+    assert store.put([Update(ONE, None, b"\x01a"), Update(THREE, None, b"\x01a")]) == []
+    assert store.read([ONE, THREE]) == [b"\x01a", b"\x01a"]
 
 
 def test_listpack_settings_are_raised(own_redis: Callable[..., RedisServer]) -> None:
@@ -190,7 +171,7 @@ def test_where_settings_are_locked_the_operator_is_told(own_redis: Callable[...,
         "hash-max-listpack-value to 512 or more",
         "hash-max-listpack-entries to 256 or more",
     ]
-    assert store.put_histories([Update(ONE, None, b"\x01a")]) == []
+    assert store.put([Update(ONE, None, b"\x01a")]) == []
 
 
 def test_a_full_server_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
@@ -200,7 +181,7 @@ def test_a_full_server_is_a_temporary_failure(own_redis: Callable[..., RedisServ
     with server.client() as client:
         client.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable, match="cannot take this now"):
-        store.put_histories([Update(ONE, None, b"\x01a")])
+        store.put([Update(ONE, None, b"\x01a")])
 
 
 def test_a_replica_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
@@ -210,7 +191,7 @@ def test_a_replica_is_a_temporary_failure(own_redis: Callable[..., RedisServer])
     with server.client() as client:
         client.replicaof("127.0.0.1", "1")
     with pytest.raises(StoreUnavailable, match="cannot take this now"):
-        store.put_histories([Update(ONE, None, b"\x01a")])
+        store.put([Update(ONE, None, b"\x01a")])
 
 
 def test_a_server_that_goes_away_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
@@ -219,6 +200,6 @@ def test_a_server_that_goes_away_is_a_temporary_failure(own_redis: Callable[...,
     store = Store.connect(server.url, NAMES)
     server.stop()
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        store.read_histories([ONE])
+        store.read([ONE])
     server.start()
-    assert store.read_histories([ONE]) == [None]
+    assert store.read([ONE]) == [None]
