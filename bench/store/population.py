@@ -72,7 +72,9 @@ class Population:
         kind: Kind = "idle",
         per_day: float | None = None,
         churn: float = 0.0,
+        distinct: int | None = None,
     ) -> None:
+        """`distinct`: after so many blocks the same people come again, under other numbers."""
         if (start_s + _UTC8_S) % DAY_S:
             raise ValueError("start_s must be a midnight in China")
         self.subscribers = subscribers
@@ -84,6 +86,7 @@ class Population:
         self._land: Land = land(Places.load())
         self._per_day = per_day or PER_DAY[kind]
         self._kind, self._seed, self._churn = kind, seed, churn
+        self._distinct = distinct or self.blocks
         self.people = lru_cache(None)(self._people)
 
     def msisdns(self) -> Ints:
@@ -120,7 +123,7 @@ class Population:
         owner = block * BLOCK + np.arange(BLOCK)
         return people(
             self._land,
-            self._chance(0, block),
+            self._chance(0, block % self._distinct),
             days=self.days,
             extra_per_day=max(extra, 0.0),
             joining=owner >= self.subscribers,
@@ -132,7 +135,7 @@ class Population:
 
     def _hour(self, block: int, hour: int) -> Rows:
         """What happens to one block in one hour; `arrival_s` may lie in a later one."""
-        who, rng = self.people(block), self._chance(1, block, hour)
+        who, rng = self.people(block), self._chance(1, block % self._distinct, hour)
         size = min(BLOCK, self.numbers - block * BLOCK)
         owner, second = self._heard(who, rng, hour)
         place = _whereabouts(who, rng, owner, hour * HOUR_S + second, self._weekday(hour))
