@@ -1,227 +1,349 @@
 """The Redis behind a URL, one node or a cluster, for the location store's batched calls.
 
-Invariants: a call goes out once (redis-py's retries are off: a lost reply must not write twice); a failure
-leaves as StoreUnavailable (try again later) or StoreRefused (mend something), one line without the password.
-Called by `store`; the gateway has its own asynchronous connections.
+A batch goes to all its nodes before any reply is awaited. What a node says it did not carry out (the slot is
+elsewhere, or on its way; the functions are missing there) is sent again to where it belongs, within
+`PATIENCE_S`.
+
+Invariants: nothing else is sent twice, since a lost reply must not write twice; a failure leaves as
+StoreUnavailable (try again later) or StoreRefused (mend something), one line without the password; only
+primaries are asked. One thread at a time. Called by `store`; the gateway has its own asynchronous
+connections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+import hiredis
 import redis
 from redis import exceptions as redis_errors
-from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.crc import key_slot
-from redis.retry import Retry
 
 from location_store.errors import StoreRefused, StoreUnavailable
+from location_store.links import Link, Packed, Sent, exchange
+from location_store.replies import FunctionMissingError, RedirectError, SlotMovingError, error_of
+from location_store.topology import Address, Cluster, OneNode
 
-CONNECT_TIMEOUT_S = 5.0
-CALL_TIMEOUT_S = 30.0
-PIPELINE_COMMANDS = 512
-"""Commands on their way to one node at a time: bounds the memory of both ends."""
+__all__ = ["Command", "Nodes", "Packed"]
 
-_DEFAULT_PORT = 6379
-_TEMPORARY = {
-    "LOADING",
-    "READONLY",
-    "OOM",
-    "MISCONF",
-    "NOREPLICAS",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "TRYAGAIN",
-    "BUSY",
-}
-_TEMPORARY_ERRORS = (  # redis-py strips the word from the text of these
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-    redis_errors.ClusterDownError,
-    redis_errors.TryAgainError,
-)
-_CREDENTIALS = {"NOAUTH", "WRONGPASS", "NOPERM"}
-_REDIRECTIONS = (redis_errors.AskError, redis_errors.TryAgainError)  # AskError is MovedError's base
+SILENCE_S = 10.0
+"""A node that owes a reply and moves no byte for so long is taken for lost."""
 
-Client = Any  # redis-py leaves half of the methods used here without types
+PATIENCE_S = 10.0
+"""For how long a command follows a slot that is being moved."""
+
+PAUSE_S = 0.02
+"""Between two tries at a slot of which half has moved."""
+
+_ASKING = hiredis.pack_command(("ASKING",))
+_NO_CLUSTER = "cluster support disabled"
+_PARSERS: Any = redis.Redis(protocol=2).response_callbacks
+"""What redis-py makes of the replies to some commands: dictionaries of pairs, and the like."""
+
+
+Args = tuple[bytes | str | int, ...]
 
 
 class Command(NamedTuple):
     """One Redis command and the key whose slot it goes to."""
 
     key: bytes
-    args: tuple[bytes | str | int, ...]
+    args: Args
+
+
+class Flight(NamedTuple):
+    """Batches that were sent and not yet waited for."""
+
+    sent: list[Sent]
 
 
 class Nodes:
-    """Connections to the node or nodes of one URL, opened by the first call (a cluster's at once)."""
+    """Connections to the node or nodes of one URL, opened when they are first needed."""
 
-    def __init__(self, url: str, library: str) -> None:
+    def __init__(self, url: str, library: str, *, silence_s: float = SILENCE_S) -> None:
         """`library`: Lua source that `load` puts on every primary. Raises StoreRefused for a wrong URL."""
         self.name = _without_password(url)
         self.is_cluster = url.startswith("redis+cluster://")
         self._library = library
-        self._client: Client = None
-        with self._translated():
-            try:
-                self._client = _cluster(url) if self.is_cluster else _single(url)
-            except ValueError as error:
-                raise StoreRefused(
-                    f"{self.name} has no Redis URL ({error}): it is redis://host:port/db, rediss://…, "
-                    "unix:///path or redis+cluster://host:port,host:port"
-                ) from error
+        self._silence_s = silence_s
+        self._links: dict[Address, Link] = {}
+        self._unconfirmed: set[Link] = set()
+        """What has been used since replicas were last waited for."""
+        self._outdated = False
+        """Something suggested that the slots are not where we think."""
+        try:
+            self._topology = Cluster(url) if self.is_cluster else OneNode(url)
+        except ValueError as error:
+            raise StoreRefused(
+                f"{self.name} has no Redis URL ({error}): it is redis://host:port/db, rediss://…, "
+                "unix:///path or redis+cluster://host:port,host:port"
+            ) from error
 
-    def on_primaries(self, *args: bytes | str | int) -> list[Any]:
-        """The replies of all nodes that take writes to one command."""
-        with self._translated():
-            primaries = [self._client]
-            if self.is_cluster:
-                primaries = [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
-            return [client.execute_command(*args) for client in primaries]
-
-    def load(self) -> None:
-        """Put the library on every primary, in place of an older version."""
-        self.on_primaries("FUNCTION", "LOAD", "REPLACE", self._library)
+    # --- one command, or some ---
 
     def call(self, key: bytes, *args: bytes | str | int) -> Any:
         """The reply to one command."""
         return self.run([Command(key, args)])[0]
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies in the order of the commands, which go out as pipelines, one node after another.
+        """The replies in the order of the commands, as redis-py would give them.
 
         Raises on the first command that failed; others of the batch may have been carried out.
         """
-        replies: list[Any] = [None] * len(commands)
-        with self._translated():
-            for client, numbers in self._by_node(commands):
-                for start in range(0, len(numbers), PIPELINE_COMMANDS):
-                    batch = numbers[start : start + PIPELINE_COMMANDS]
-                    pipeline = client.pipeline(transaction=False)
-                    for number in batch:
-                        pipeline.execute_command(*commands[number].args)
-                    for number, reply in zip(batch, pipeline.execute(raise_on_error=False), strict=True):
-                        replies[number] = reply
-            for number, reply in enumerate(replies):
-                if isinstance(reply, Exception):
-                    replies[number] = self._again(commands[number], reply)
-        return replies
+        replies = self.run_packed([Packed(key, _pack(args), 1) for key, args in commands])
+        return [_parsed(args, reply) for (_, args), (reply,) in zip(commands, replies, strict=True)]
+
+    def on_primaries(self, *args: bytes | str | int) -> list[Any]:
+        """The replies of all nodes that take writes to one command."""
+        return [_parsed(args, reply) for (reply,) in self._on_primaries(lambda _: [args])]
+
+    def load(self) -> None:
+        """Put the library on every primary, in place of an older version."""
+        self.on_primaries("FUNCTION", "LOAD", "REPLACE", self._library)
+
+    # --- batches ---
+
+    def run_packed(self, batches: Sequence[Packed]) -> list[list[Any]]:
+        """`start` and `finish` in one."""
+        return self.finish(self.start(batches))
+
+    def start(self, batches: Sequence[Packed]) -> Flight:
+        """Send batches, without waiting for what does not fit into the sockets.
+
+        Raises before anything is sent if one of the nodes cannot be reached. Several flights may be under
+        way at a time; each must be finished, in the order of the starts.
+        """
+        self._look()
+        ways: dict[Address, Link] = {}
+        links = []
+        for packed in batches:
+            address = self._address_of(packed.key)
+            if address not in ways:
+                ways[address] = self._link(address)
+            links.append(ways[address])
+        sent = [link.send(packed) for link, packed in zip(links, batches, strict=True)]
+        for link in ways.values():
+            link.write()
+        return Flight(sent)
+
+    def finish(self, flight: Flight) -> list[list[Any]]:
+        """Wait for the replies to a flight: for each batch as many as it has commands, as hiredis reads them.
+
+        Raises as soon as all is known: StoreUnavailable where a connection was lost (whether its batches
+        took effect is unknown; those of other nodes were carried out), else by the first error reply that
+        cannot be mended by sending the command again.
+        """
+        self._exchange(flight.sent)
+        until_s = time.monotonic() + PATIENCE_S
+        while refused := [
+            (sent, at)
+            for sent in flight.sent
+            for at, reply in enumerate(sent.replies)
+            if type(reply) is hiredis.ReplyError
+        ]:
+            self._send_again(refused, until_s)
+        return [sent.replies for sent in flight.sent]
+
+    def wait(self, replicas: int, timeout_ms: int) -> None:
+        """Return once `replicas` replicas of every primary have what was written so far (WAIT).
+
+        Raises StoreUnavailable when fewer have after `timeout_ms`, and when a connection that was used since
+        the last success is lost: its node may have been replaced by a replica without these writes. In both
+        cases all that was written since then has to be written again, or compared with what is there, before
+        the next call. Nothing to do for 0 replicas.
+        """
+        if replicas <= 0:
+            return
+        lost = [link for link in self._unconfirmed if not link.usable()]
+        self._unconfirmed -= set(lost)
+        if lost:
+            self._outdated = True
+            raise StoreUnavailable(
+                f"{self.name}: a connection was lost before replicas were known to have the last writes"
+            )
+        # WAIT reckons from the connection's last write: a small one covers those of others, and keys that a
+        # slot brought along when it moved here.
+        fewest = min(
+            count
+            for _, count in self._on_primaries(
+                lambda address: [
+                    ("SET", self._topology.key_at(address, b"cxmyd:wait"), 1, "EX", 60),
+                    ("WAIT", replicas, timeout_ms),
+                ],
+                timeout_ms / 1000,
+            )
+        )
+        if fewest < replicas:
+            raise StoreUnavailable(
+                f"{self.name}: {fewest} of {replicas} replicas have the last writes after {timeout_ms} ms"
+            )
+        self._unconfirmed.clear()
 
     def close(self) -> None:
-        self._client.close()
+        for link in self._links.values():
+            link.close("closed")
+        self._links.clear()
 
-    def _by_node(self, commands: Sequence[Command]) -> Iterator[tuple[Client, Sequence[int]]]:
-        if not self.is_cluster:
-            yield self._client, range(len(commands))
+    # --- how ---
+
+    def _on_primaries(
+        self, commands: Callable[[Address], Sequence[Args]], more_s: float = 0.0
+    ) -> list[list[Any]]:
+        """The replies of each primary to its commands; `more_s`: how long these may take by themselves."""
+        self._look()
+        sent = []
+        for address in self._topology.primaries():
+            packed = [_pack(args) for args in commands(address)]
+            sent.append(self._link(address).send(Packed(b"", b"".join(packed), len(packed))))
+        self._exchange(sent, more_s)
+        for each in sent:
+            for reply in each.replies:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise self._final(error_of(reply, self.name))
+        return [each.replies for each in sent]
+
+    def _exchange(self, sent: Sequence[Sent], more_s: float = 0.0) -> None:
+        exchange(self._links.values(), sent, self._silence_s + more_s)
+        for each in sent:
+            if each.error is not None:
+                self._outdated = True
+                raise each.error
+
+    def _send_again(self, refused: Sequence[tuple[Sent, int]], until_s: float) -> None:
+        """Commands that were not carried out, to where they belong now; replies take the errors' places."""
+        again: list[tuple[Sent, int, Sent]] = []
+        pause = False
+        for sent, at in refused:
+            error = error_of(sent.replies[at], self.name)
+            link: Link | None = None
+            if isinstance(error, RedirectError) and self.is_cluster:
+                link = self._redirected(error, sent.link)
+            elif isinstance(error, FunctionMissingError):
+                self._load(sent.link)
+            elif isinstance(error, SlotMovingError):
+                pause = True
+            else:
+                raise self._final(error)
+            if time.monotonic() > until_s:
+                raise self._final(StoreUnavailable(str(error)))
+            link = link or self._link(self._address_of(sent.packed.key))
+            again.append((sent, at, link.send(Packed(sent.packed.key, _command(sent.packed, at), 1))))
+        if pause:
+            time.sleep(PAUSE_S)
+        self._exchange([new for _, _, new in again])
+        for sent, at, new in again:
+            sent.replies[at] = new.replies[0]
+            sent.link = new.link
+
+    def _redirected(self, error: RedirectError, asked: Link) -> Link:
+        address = Address(error.host or asked.address.host, error.port)
+        if error.kind == "MOVED":
+            self._topology.moved(error.slot, address)
+            self._outdated = True
+            return self._link(address)
+        link = self._link(address)
+        link.send(Packed(b"", _ASKING, 1))  # good for the one command that follows
+        return link
+
+    def _load(self, link: Link) -> None:
+        (reply,) = self._replies(link, Packed(b"", _pack(("FUNCTION", "LOAD", "REPLACE", self._library)), 1))
+        if isinstance(reply, hiredis.ReplyError):
+            raise self._final(error_of(reply, self.name))
+
+    def _replies(self, link: Link, packed: Packed) -> list[Any]:
+        sent = link.send(packed)
+        self._exchange([sent])
+        return sent.replies
+
+    def _final(self, error: Exception) -> Exception:
+        """The error for the caller."""
+        if isinstance(error, RedirectError):
+            return StoreRefused(
+                f"{self.name} is a node of a cluster: use redis+cluster://host:port,host:port"
+            )
+        if isinstance(error, StoreUnavailable):
+            self._outdated = True
+        return error
+
+    def _look(self) -> None:
+        """See where the slots are, if that is not known or may have changed."""
+        if self._topology.known and not self._outdated:
             return
-        numbers: dict[str, list[int]] = {}
-        for number, command in enumerate(commands):
-            node = self._client.nodes_manager.get_node_from_slot(key_slot(command.key))
-            numbers.setdefault(node.name, []).append(number)
-        for name, batch in numbers.items():
-            yield self._client.get_redis_connection(self._client.get_node(node_name=name)), batch
+        with self._translated():
+            self._topology.learn()
+        primaries = self._topology.primaries()
+        for address, link in list(self._links.items()):
+            if not link.open or address not in primaries:
+                link.close("its node serves no slots any more")
+                del self._links[address]
+        self._outdated = False
 
-    def _again(self, command: Command, error: Exception) -> Any:
-        """A command that the node did not carry out: redirected, or its function is missing there."""
-        if self.is_cluster and isinstance(error, _REDIRECTIONS):
-            return self._client.execute_command(*command.args)
-        if "Function not found" in str(error):
-            self.load()
-            return self._client.execute_command(*command.args)
-        raise error
+    def _address_of(self, key: bytes) -> Address:
+        address = self._topology.of(key)
+        if address is None:
+            self._outdated = True
+            raise StoreUnavailable(f"{self.name}: nobody serves the slot of this key now")
+        return address
+
+    def _link(self, address: Address) -> Link:
+        link = self._links.get(address)
+        if link is None or not link.usable():
+            with self._translated():
+                link = self._links[address] = Link(self._topology.connection(address), self.name, address)
+        self._unconfirmed.add(link)
+        return link
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        """redis-py's errors, from connecting and logging in, as ours."""
         try:
             yield
         except redis_errors.AuthenticationError as error:
             raise StoreRefused(
                 f"{self.name} refuses the credentials ({error}): mend the user and password"
             ) from error
-        except redis_errors.RedisClusterException as error:
-            if "Cluster mode is not enabled" in str(error):
-                raise StoreRefused(f"{self.name} is no cluster: use redis://") from error
-            if isinstance(error.__cause__, redis_errors.InvalidResponse):
-                raise self._stranger() from error
-            raise StoreUnavailable(
-                f"{self.name} cannot be reached ({_one_line(error)}): is it running?"
+        except redis_errors.InvalidResponse as error:
+            raise StoreRefused(
+                f"{self.name} answers, but not as Redis does: another service listens there; mend redis.url"
             ) from error
         except redis_errors.ResponseError as error:
-            raise self._refusal(error) from error
-        except redis_errors.InvalidResponse as error:
-            raise self._stranger() from error
+            if _NO_CLUSTER in str(error):
+                raise StoreRefused(f"{self.name} is no cluster: use redis://") from error
+            raise error_of(error, self.name) from error
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-            self._learn_topology()
-            raise StoreUnavailable(
-                f"{self.name} cannot be reached ({_one_line(error)}): is it running?"
-            ) from error
-
-    def _stranger(self) -> StoreRefused:
-        return StoreRefused(
-            f"{self.name} answers, but not as Redis does: another service listens there; mend redis.url"
-        )
-
-    def _refusal(self, error: redis_errors.ResponseError) -> StoreRefused | StoreUnavailable:
-        text = _one_line(error)
-        code = text.partition(" ")[0]
-        if isinstance(error, _TEMPORARY_ERRORS) or code in _TEMPORARY:
-            return StoreUnavailable(f"{self.name} cannot take this now: {text}")
-        if isinstance(error, redis_errors.NoPermissionError) or code in _CREDENTIALS:
-            return StoreRefused(f"{self.name} refuses the credentials ({text}): mend the user and password")
-        if isinstance(error, redis_errors.AskError):
-            return StoreRefused(
-                f"{self.name} is a node of a cluster: use redis+cluster://host:port,host:port"
-            )
-        return StoreRefused(f"{self.name} refused: {text}")
-
-    def _learn_topology(self) -> None:
-        """After a node was lost, ask the others who serves its slots now."""
-        if self.is_cluster and self._client is not None:
-            try:
-                self._client.nodes_manager.initialize()
-            except (redis_errors.RedisError, OSError):
-                return  # all of them are away: the error under way says so
+            self._outdated = True
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise StoreUnavailable(f"{self.name} cannot be reached ({why}): is it running?") from error
 
 
-def _single(url: str) -> Client:
-    return redis.Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=CALL_TIMEOUT_S,
-        protocol=2,
-    )
+def _pack(args: Args) -> bytes:
+    """A command in the Redis protocol. Its name may be of two words."""
+    name = args[0]
+    words = name.split() if isinstance(name, str) else [name]
+    packed: bytes = hiredis.pack_command((*words, *args[1:]))
+    return packed
 
 
-def _cluster(url: str) -> Client:
-    parts = urlsplit(url)
-    new_node: Client = ClusterNode
-    nodes: list[Client] = []
-    for address in filter(None, parts.netloc.rpartition("@")[2].split(",")):
-        host, _, port = address.rpartition(":")
-        nodes.append(new_node(host or port, int(port) if host else _DEFAULT_PORT))
-    if not nodes:
-        raise ValueError("it names no node")
-    return RedisCluster(
-        startup_nodes=nodes,
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        retry=Retry(NoBackoff(), 3),  # follows redirections; nodes themselves are not asked twice
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=CALL_TIMEOUT_S,
-        protocol=2,
-    )
+def _command(packed: Packed, at: int) -> bytes:
+    """The command of this number alone."""
+    if packed.commands == 1:
+        return packed.resp
+    reader = hiredis.Reader()
+    reader.feed(packed.resp)
+    for _ in range(at):
+        reader.gets()
+    return _pack(tuple(reader.gets()))
+
+
+def _parsed(args: Args, reply: Any) -> Any:
+    parser = _PARSERS.get(str(args[0]))
+    return parser(reply) if parser is not None else reply
 
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2]
     return f"Redis at {address or parts.path or repr(url)}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -16,9 +16,13 @@ def new_node(own_redis: Callable[..., RedisServer]) -> StartNode:
     """Starts a node that knows no other."""
 
     def start() -> RedisServer:
-        return own_redis(
-            "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "2000"
-        )
+        options = {
+            "cluster-enabled": "yes",
+            "cluster-port": free_port(),
+            "cluster-node-timeout": 2000,
+            "repl-diskless-sync-delay": 0,
+        }
+        return own_redis(*(word for name, value in options.items() for word in (f"--{name}", str(value))))
 
     return start
 
@@ -34,14 +38,17 @@ def cluster(new_node: StartNode) -> list[RedisServer]:
     return servers
 
 
-def replica(primary: RedisServer, new_node: StartNode) -> RedisServer:
-    """A new node that follows `primary` and has its data."""
-    server = new_node()
+def replica(cluster: list[RedisServer], new_node: StartNode) -> RedisServer:
+    """A new node that follows the first of the cluster and has its data; all know one another."""
+    primary, server = cluster[0], new_node()
     _meet(primary, server)
-    node_id = command(primary, "CLUSTER", "MYID")
-    until(lambda: node_id in command(server, "CLUSTER NODES"), node_id, server)
+    node_id = command(primary, "CLUSTER", "MYID").decode()
+    until(lambda: node_id in _known(server))
     command(server, "CLUSTER", "REPLICATE", node_id)
     until(lambda: command(server, "INFO", "replication").get("master_link_status") == "up")
+    everybody = [*cluster, server]
+    until(lambda: all(command(each, "CLUSTER INFO")["cluster_state"] == "ok" for each in everybody))
+    until(lambda: all(len(_known(each)) == len(everybody) for each in everybody))
     return server
 
 
@@ -49,11 +56,11 @@ def url_of(servers: Sequence[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
 
 
-def until(condition: Callable[[], bool], *about: object) -> None:
+def until(condition: Callable[[], bool]) -> None:
     """Wait for it, 20 s at most."""
     deadline_s = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline_s, f"the cluster does not get there {about}"
+        assert time.monotonic() < deadline_s, "the cluster does not get there"
         time.sleep(0.02)
 
 
@@ -97,3 +104,8 @@ def command(server: RedisServer, *words: Any) -> Any:
 def _meet(one: RedisServer, other: RedisServer) -> None:
     bus_port = int(other.arguments[other.arguments.index("--cluster-port") + 1])
     command(one, "CLUSTER", "MEET", "127.0.0.1", other.port, bus_port)
+
+
+def _known(server: RedisServer) -> set[str]:
+    """The ids of the nodes that it knows."""
+    return {node["node_id"] for node in command(server, "CLUSTER NODES").values()}
