@@ -8,29 +8,15 @@ import pytest
 
 from tests.conftest import RedisServer, free_port
 
-StartNode = Callable[[], RedisServer]
+OwnRedis = Callable[..., RedisServer]
+
+OPTIONS = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
 
 
 @pytest.fixture
-def new_node(own_redis: Callable[..., RedisServer]) -> StartNode:
-    """Starts a node that knows no other."""
-
-    def start() -> RedisServer:
-        options = {
-            "cluster-enabled": "yes",
-            "cluster-port": free_port(),
-            "cluster-node-timeout": 2000,
-            "repl-diskless-sync-delay": 0,
-        }
-        return own_redis(*(word for name, value in options.items() for word in (f"--{name}", str(value))))
-
-    return start
-
-
-@pytest.fixture
-def cluster(new_node: StartNode) -> list[RedisServer]:
+def cluster(own_redis: OwnRedis) -> list[RedisServer]:
     """Two primaries that share the slots."""
-    servers = [new_node() for _ in range(2)]
+    servers = [new_node(own_redis) for _ in range(2)]
     for server, (first, last) in zip(servers, ((0, 8191), (8192, 16383)), strict=True):
         command(server, "CLUSTER", "ADDSLOTSRANGE", first, last)
     _meet(*servers)
@@ -38,9 +24,14 @@ def cluster(new_node: StartNode) -> list[RedisServer]:
     return servers
 
 
-def replica(cluster: list[RedisServer], new_node: StartNode) -> RedisServer:
+def new_node(own_redis: OwnRedis) -> RedisServer:
+    """A node that knows no other."""
+    return own_redis(*OPTIONS, "--cluster-port", str(free_port()))
+
+
+def replica(cluster: list[RedisServer], own_redis: OwnRedis) -> RedisServer:
     """A new node that follows the first of the cluster and has its data; all know one another."""
-    primary, server = cluster[0], new_node()
+    primary, server = cluster[0], new_node(own_redis)
     _meet(primary, server)
     node_id = command(primary, "CLUSTER", "MYID").decode()
     until(lambda: node_id in _known(server))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import hiredis
@@ -12,14 +12,13 @@ from redis.crc import key_slot
 from location_store.errors import StoreRefused, StoreUnavailable
 from location_store.nodes import Command, Nodes, Packed
 from tests.cluster import (
-    StartNode,
+    OwnRedis,
     begin_move,
     cluster,  # noqa: F401 - a fixture
     command,
     end_move,
     move_a_slot,
     move_keys,
-    new_node,  # noqa: F401 - a fixture
     replica,
     until,
     url_of,
@@ -44,7 +43,7 @@ def opened(url: str, silence_s: float = 5.0) -> Iterator[Nodes]:
 
 
 def resp(*commands: tuple[bytes | str | int, ...]) -> bytes:
-    return b"".join(hiredis.pack_command(each) for each in commands)
+    return b"".join(hiredis.pack_command(each) for each in commands)  # type: ignore[arg-type]  # its stub lacks an ellipsis
 
 
 def setting(value: str) -> list[Command]:
@@ -55,7 +54,7 @@ def getting() -> list[Command]:
     return [Command(key, ("GET", key)) for key in KEYS]
 
 
-def pair(own_redis: Callable[..., RedisServer]) -> list[RedisServer]:
+def pair(own_redis: OwnRedis) -> list[RedisServer]:
     """A primary and its replica."""
     one, two = (own_redis("--repl-diskless-sync-delay", "0") for _ in range(2))
     command(two, "REPLICAOF", "127.0.0.1", one.port)
@@ -109,9 +108,12 @@ def test_a_call_whose_keys_are_on_both_sides_waits_for_the_move_to_end(cluster: 
         nodes.run([Command(key, ("SET", key, "a")) for key in keys])
         begin_move(one, two, key_slot(keys[0]))
         move_keys(one, two, keys[:1])
-        rest = threading.Timer(
-            0.3, lambda: (move_keys(one, two, keys[1:]), end_move(one, two, key_slot(keys[0])))
-        )
+
+        def end() -> None:
+            move_keys(one, two, keys[1:])
+            end_move(one, two, key_slot(keys[0]))
+
+        rest = threading.Timer(0.3, end)
         rest.start()
         assert nodes.call(keys[0], "FCALL", "probe_set", 2, *keys, "b") == 2
         rest.join()
@@ -127,11 +129,11 @@ def test_a_node_without_our_functions_gets_them(cluster: list[RedisServer]) -> N
 
 def test_a_promoted_replica_is_found_and_has_functions_and_data(
     cluster: list[RedisServer],  # noqa: F811
-    new_node: StartNode,  # noqa: F811
+    own_redis: OwnRedis,
 ) -> None:
     """Between death and promotion: a temporary error. The former primary, back as a replica, is not asked."""
     one = cluster[0]
-    heir = replica(cluster, new_node)
+    heir = replica(cluster, own_redis)
     with opened(url_of([*cluster, heir])) as nodes:
         nodes.run(setting("a"))
         until(lambda: command(heir, "DBSIZE") == command(one, "DBSIZE"))
@@ -198,7 +200,7 @@ def test_the_first_error_is_raised_and_the_connection_stays_in_step(redis_url: s
         assert nodes.call(b"k", "GET", "k") == b"2"
 
 
-def test_a_demoted_primary_is_a_temporary_failure(own_redis: Callable[..., RedisServer]) -> None:
+def test_a_demoted_primary_is_a_temporary_failure(own_redis: OwnRedis) -> None:
     """READONLY, behind a URL of one node."""
     one, two = own_redis(), own_redis()
     with opened(one.url) as nodes:
@@ -209,7 +211,7 @@ def test_a_demoted_primary_is_a_temporary_failure(own_redis: Callable[..., Redis
         assert nodes.call(b"k", "SET", "k", "1")
 
 
-def test_waiting_for_replicas(own_redis: Callable[..., RedisServer]) -> None:
+def test_waiting_for_replicas(own_redis: OwnRedis) -> None:
     """A replica that lacks the writes is noticed, also by a connection that did not write them itself."""
     one, two = pair(own_redis)
     with opened(one.url) as nodes:
@@ -231,7 +233,7 @@ def test_waiting_for_replicas(own_redis: Callable[..., RedisServer]) -> None:
         nodes.wait(0, 50)
 
 
-def test_a_lost_connection_leaves_its_writes_unconfirmed(own_redis: Callable[..., RedisServer]) -> None:
+def test_a_lost_connection_leaves_its_writes_unconfirmed(own_redis: OwnRedis) -> None:
     """Whoever answers now may not have them; once they are compared or written anew, waiting works again."""
     one, _ = pair(own_redis)
     with opened(one.url) as nodes:
@@ -252,4 +254,4 @@ def _answers(nodes: Nodes) -> bool:
 
 
 def _is_on(server: RedisServer, key: bytes) -> bool:
-    return command(server, "CLUSTER", "COUNTKEYSINSLOT", key_slot(key)) > 0
+    return bool(command(server, "CLUSTER", "COUNTKEYSINSLOT", key_slot(key)))
