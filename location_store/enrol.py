@@ -107,7 +107,7 @@ class _Enrolment:
         before = rejects.counts.copy()
         frame = block.parse(rejects)
         frame = frame.with_columns(
-            normalise_series(frame["msisdn"], self._default_country),
+            normalise_series(frame["msisdn"], self._default_country).cast(pl.String),
             pl.col("carrier", "id_last4", "since", "language")
             .cast(pl.String)
             .str.strip_chars()

@@ -1,15 +1,14 @@
-"""Sightings from files into the store, so that the same command run again after any end completes the work.
+"""Sightings into the store: the ingester, which every source feeds, and the ingest of files.
 
-Theory of operation. A block of a file is checked as columns, its rows are grouped by subscriber, the
-histories are read, merged and written back if nobody wrote them meanwhile (else read and merged again).
-Then the block's digest, which names all bytes up to its end, is saved in the store as a checkpoint: a later
-run skips the blocks whose checkpoints it finds. A block that was cut short by a kill is merged again, which
-changes nothing that is right, since merging is idempotent. The table of cells is part of a checkpoint's
-name: with another table the rows mean something else and are read again.
+Theory of operation. A block of a file is checked as columns and gathered by subscriber (`coalescer`); a flush
+merges what was gathered into the records. Then the digests of the blocks that it completes, each of which
+names all bytes of its file up to its end, are saved in the store as checkpoints: a later run skips the blocks
+whose checkpoints it finds. A flush that was cut short by a kill is done again, which changes nothing that is
+right, since merging is idempotent. The table of cells is part of a checkpoint's name: with another table the
+rows mean something else and are read again.
 
-Invariants: a checkpoint is saved only after all of its block was written; of several ingests at the same time
-one writes (`lease`). Called by the command line;
-`stream` uses `Ingester` for another source.
+Invariants: a checkpoint is saved only after all rows of its block were written; of several ingests of files
+at the same time one writes (`lease`). Called by the command line; `feeds` use `Ingester` for other sources.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -29,17 +27,19 @@ import numpy as np
 import polars as pl
 
 from location_store import cells as cell_table
+from location_store.coalescer import Pending
 from location_store.columns import Block
+from location_store.epoch import EPOCH_MIN
 from location_store.errors import BadInput, StoreUnavailable
 from location_store.lease import Lease, Notice, silent
-from location_store.merge import LATENESS_MIN, Limits, merge
+from location_store.merge import LATENESS_MIN, Limits
 from location_store.order import Input, fault, survey
 from location_store.pseudonyms import Pseudonyms
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE, Cells, Checked, Countries, TimeFormat, check
 from location_store.sources import BLOCK_BYTES
 from location_store.stays import NEW_STAY_GAP_MIN
-from location_store.store import MAX_ATTEMPTS, Store, Update
+from location_store.store import Store
 from location_store.window import Window, day_starts
 
 Progress = Callable[[int, int | None], None]
@@ -48,7 +48,11 @@ Progress = Callable[[int, int | None], None]
 TURN = "ingest"
 """Name of the lease that ingests of files hold one after another."""
 
-_CACHED_PSEUDONYMS = 1 << 19
+FLUSH_ROWS = 16_000_000
+"""Rows of a file that are gathered, 8 bytes each: a subscriber's sightings of about half a day."""
+
+FLUSH_S = 60.0
+"""What is gathered at most when a run is killed."""
 
 
 class Geography(Countries, Protocol):
@@ -122,7 +126,11 @@ class Settings(NamedTuple):
 
 
 class Ingester:
-    """Checks rows and writes them into the histories, whatever they come from."""
+    """Takes sightings, whatever they come from, into memory, and writes them into the records.
+
+    A source's position may be committed up to what was added before the last `flush`. Adding again what was
+    written changes nothing, so after a crash the source is read again from the committed position.
+    """
 
     def __init__(
         self,
@@ -143,7 +151,12 @@ class Ingester:
         self.settings = settings
         self._settings_at_first = settings
         self._clock = clock
-        self._pseudonym = lru_cache(_CACHED_PSEUDONYMS)(pseudonyms.of)
+        self._pending = Pending(store, pseudonyms, self._cutoff())
+
+    @property
+    def pending_rows(self) -> int:
+        """Rows that were added and not yet flushed: 8 bytes each."""
+        return self._pending.rows.count
 
     def check(self, rows: pl.DataFrame, time_format: TimeFormat | None) -> Checked:
         """`sightings.check` of rows that were read just now, with this ingest's tables."""
@@ -162,54 +175,35 @@ class Ingester:
         good = self.check(block.parse(_Nowhere()), None).good
         return None if good.is_empty() else int(good["time_s"][0])
 
-    def flush(self) -> None:
-        """Write what was added and is still in memory only."""
-
     def add(self, good: pl.DataFrame) -> Totals:
-        """Merge checked sightings into the histories of their subscribers."""
+        """Take checked sightings into memory, in the order of their arrival; what became of them."""
         minute = good["time_s"].to_numpy() // 60
         old = minute < self.settings.keep_from_min
-        # Rows shortly before the window are merged all the same, by themselves since they are counted as old:
-        # readers clip a stay that crosses the window's edge, and for that its beginning must be known.
-        edge = old & (minute >= self.settings.cutoff_min)
-        if edge.any():
-            self._merge(good.filter(edge))
-        late = self._merge(good.filter(~old))
+        # Rows shortly before the window are kept all the same, though they are counted as old: readers clip
+        # a stay that crosses the window's edge, and for that its beginning must be known.
+        kept = minute >= self.settings.cutoff_min
+        timely = np.ones_like(kept)
+        timely[kept] = self._pending.add(
+            good["msisdn"].to_numpy()[kept],
+            minute[kept] - EPOCH_MIN,
+            good["place"].to_numpy()[kept],
+            self.settings.lateness_min,
+        )
         old_rows = int(np.count_nonzero(old))
+        late = int(np.count_nonzero(~timely & ~old))
         return Totals(rows=len(good), written=len(good) - late - old_rows, late=late, old=old_rows)
 
-    def _merge(self, good: pl.DataFrame) -> int:
-        """Read, merge and write, again where another wrote meanwhile. Returns how many rows were late."""
-        numbers, owner = np.unique(good["msisdn"].cast(pl.Int64).to_numpy(), return_inverse=True)
-        minute, place = good["time_s"].to_numpy() // 60, good["place"].to_numpy()
-        pseudonyms = [self._pseudonym(str(number)) for number in numbers.tolist()]
-        midnights = self.settings.midnights_min
-        late = None
-        for _ in range(MAX_ATTEMPTS):
-            states = self.store.read(pseudonyms)
-            merged = merge(
-                states,
-                owner,
-                minute,
-                place,
-                limits=Limits(
-                    self.settings.lateness_min,
-                    self.settings.cutoff_min,
-                    midnights,
-                    self._places.neighbours,
-                ),
-            )
-            late = merged.late if late is None else late
-            triples = zip(pseudonyms, states, merged.blobs, strict=True)
-            updates = [Update(*triple) for triple in triples if triple[2] is not None]
-            conflicts = {updates[n].pseudonym for n in self.store.put(updates)}
-            if not conflicts:
-                return late
-            again = np.array([pseudonym in conflicts for pseudonym in pseudonyms])
-            rows = again[owner]
-            owner, minute, place = (np.cumsum(again) - 1)[owner[rows]], minute[rows], place[rows]
-            pseudonyms = [pseudonym for pseudonym in pseudonyms if pseudonym in conflicts]
-        raise StoreUnavailable(f"{self.store.nodes.name}: histories change too fast to be written")
+    def flush(self) -> None:
+        """Write what is in memory. Raises StoreUnavailable and keeps it all, to be flushed again."""
+        settings = self.settings
+        limits = Limits(
+            settings.lateness_min, settings.cutoff_min, settings.midnights_min, self._places.neighbours
+        )
+        self._pending.flush(limits)
+        self._pending.rows.clear(self._cutoff())
+
+    def _cutoff(self) -> int:
+        return self.settings.cutoff_min - EPOCH_MIN
 
 
 def ingest(
@@ -220,6 +214,7 @@ def ingest(
     progress: Progress | None = None,
     notice: Notice | None = None,
     block_bytes: int = BLOCK_BYTES,
+    flush_rows: int = FLUSH_ROWS,
 ) -> Totals:
     """Ingest files ("-": standard input) one after another, in the order of their times (`order`); bad rows
     go to `rejects/` in `data_dir`.
@@ -229,15 +224,19 @@ def ingest(
     what is merged and checkpointed together; another value takes no checkpoint of an earlier run.
 
     Raises StoreUnavailable when the store goes away: what was written stays, and the same call goes on from
-    there.
+    there. `flush_rows`: so many are gathered before they are written.
     """
     found = survey(paths, SHAPE, ingester.first_time_s, block_bytes)
     totals = Totals(unusable=found.unusable)
     with Lease(ingester.store.nodes, TURN, data_dir, notice=notice or silent) as turn:
         turn.hold()
-        run = _Run(ingester, turn, data_dir, found.inputs, progress)
-        for each in found.inputs:
-            totals.add(run.file(each))
+        run = _Run(ingester, turn, data_dir, found.inputs, progress=progress, flush_rows=flush_rows)
+        try:
+            for each in found.inputs:
+                totals.add(run.file(each))
+            run.flush()
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error} The same command run again goes on from there") from error
     return totals
 
 
@@ -273,7 +272,9 @@ class _Run:
         turn: Lease,
         data_dir: Path,
         inputs: Sequence[Input],
+        *,
         progress: Progress | None,
+        flush_rows: int,
     ) -> None:
         self._ingester = ingester
         self._turn = turn
@@ -284,6 +285,10 @@ class _Run:
         sizes = [each.size for each in inputs]
         self._bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
         self._bytes_before = 0
+        self._flush_rows = flush_rows
+        self._flushed_s = time.monotonic()
+        self._unsaved: list[tuple[str, bytes]] = []
+        """Checkpoints of the blocks that are in memory only."""
 
     def file(self, source: Input) -> Totals:
         """One file from the first block on that has no checkpoint."""
@@ -302,15 +307,11 @@ class _Run:
                         self._data_dir, self._reject_names[source.number], resume_before=block.first_line
                     )
                     self._block(block, done, rejects)
-                    self._ingester.store.save_checkpoint(name, done.dump())
+                    self._unsaved.append((name, done.dump()))
+                    self._flush_if_due()
                 self._report(block)
         except BadInput as error:
             unusable.append(fault(source.path, error))
-        except StoreUnavailable as error:
-            where = (
-                f"goes on after row {done.totals.rows} of {source.path}" if done.totals.rows else "does it"
-            )
-            raise StoreUnavailable(f"{error} The same command run again {where}") from error
         finally:
             if rejects is not None:
                 rejects.close()
@@ -319,6 +320,19 @@ class _Run:
             return Totals(skipped_files=1)
         done.totals.unusable += unusable
         return done.totals
+
+    def flush(self) -> None:
+        """Write what was gathered, and say of which blocks that is all."""
+        self._turn.hold()
+        self._ingester.flush()
+        self._ingester.store.save_checkpoints(self._unsaved)
+        self._unsaved.clear()
+        self._flushed_s = time.monotonic()
+
+    def _flush_if_due(self) -> None:
+        is_long = time.monotonic() - self._flushed_s > FLUSH_S
+        if self._ingester.pending_rows >= self._flush_rows or is_long:
+            self.flush()
 
     def _block(self, block: Block, done: _Checkpoint, rejects: Rejects) -> None:
         before = rejects.counts.copy()

@@ -57,7 +57,7 @@ class BadTimes(BadInput):
 class Checked(NamedTuple):
     """The rows of one block, told apart.
 
-    good: line, time_s (unix), msisdn (E.164 digits), place (u16). bad: line, reason. time_format: the
+    good: line, time_s (unix), msisdn (Int64, E.164), place (u16). bad: line, reason. time_format: the
     input's, None as long as no row had one.
     """
 

@@ -15,14 +15,16 @@ connections.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+import hiredis
 
 from location_store import subscribers
 from location_store.claims import claims
 from location_store.errors import StoreRefused, StoreUnavailable
-from location_store.nodes import Command, Nodes
+from location_store.nodes import Command, Flight, Nodes, Packed
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 from location_store.record import rewritten, unpack
 from location_store.subscribers import Subscriber
@@ -85,13 +87,20 @@ class Store:
         """The packed record of each, None where there is none."""
         values: list[bytes | None] = [None] * len(pseudonyms)
         batches = list(_batches(pseudonyms))
-        commands = [
-            Command(key, ("HMGET", key, *(pseudonyms[n].field for n in numbers))) for key, numbers in batches
-        ]
-        for (_, numbers), reply in zip(batches, self.nodes.run(commands), strict=True):
-            for number, value in zip(numbers, reply, strict=True):
-                values[number] = value
+        found = self.finish_read(
+            self.start_read([(key, [pseudonyms[n].field for n in numbers]) for key, numbers in batches])
+        )
+        for number, value in zip((n for _, numbers in batches for n in numbers), found, strict=True):
+            values[number] = value
         return values
+
+    def start_read(self, batches: Iterable[tuple[bytes, Sequence[bytes]]]) -> Flight:
+        """Ask for the records of some fields of buckets, at most `FIELDS_A_CALL` of one at a time."""
+        return self.nodes.start([_command(key, b"HMGET", key, *fields) for key, fields in batches])
+
+    def finish_read(self, flight: Flight) -> list[bytes | None]:
+        """The records that were asked for, in order."""
+        return [value for (values,) in self.nodes.finish(flight) for value in values]
 
     def carriers(self) -> dict[int, str]:
         """Names of the carriers by the number that stands for them in a packed subscriber."""
@@ -107,17 +116,28 @@ class Store:
         subscriber.
         """
         batches = list(_batches([update.pseudonym for update in updates]))
-        commands: list[Command] = []
-        for key, numbers in batches:
-            args: list[bytes] = []
-            for number in numbers:
-                pseudonym, read, value = updates[number]
-                args += (pseudonym.field, (read or b"")[:1], value or b"")
-            commands.append(Command(key, ("FCALL", "cxmyd_put", 1, key, *args)))
-        replies = self.nodes.run(commands)
-        return sorted(
-            numbers[n] for (_, numbers), refused in zip(batches, replies, strict=True) for n in refused
+        flight = self.start_put(
+            (key, [part for n in numbers for part in _change(updates[n])]) for key, numbers in batches
         )
+        numbers = [n for _, batch in batches for n in batch]
+        return sorted(numbers[n] for n in self.finish_put(flight, [len(batch) for _, batch in batches]))
+
+    def start_put(self, batches: Iterable[tuple[bytes, Sequence[bytes]]]) -> Flight:
+        """Write records of buckets, at most `FIELDS_A_CALL` of one at a time.
+
+        Three parts each: field, counter that must be found (b"": no record), record (b"": none any more).
+        """
+        return self.nodes.start(
+            [_command(key, b"FCALL", b"cxmyd_put", b"1", key, *parts) for key, parts in batches]
+        )
+
+    def finish_put(self, flight: Flight, sizes: Iterable[int]) -> list[int]:
+        """The indices of the records that were not written; `sizes`: how many each batch had."""
+        refused, first = [], 0
+        for (numbers,), size in zip(self.nodes.finish(flight), sizes, strict=True):
+            refused += [first + number for number in numbers]
+            first += size
+        return refused
 
     def carrier_id(self, name: str) -> int:
         """The number of a carrier in packed subscribers, given out at the first call for its name."""
@@ -136,7 +156,7 @@ class Store:
         def change(subscriber: Subscriber) -> Subscriber:
             return subscriber._replace(blocked=blocked)
 
-        self._change(pseudonym, change)
+        self._change_subscriber(pseudonym, change)
 
     def forget(self, pseudonym: Pseudonym, extra_keys: Sequence[bytes] = ()) -> None:
         """Erase the history and the record, and delete `extra_keys` (of the same partition).
@@ -153,14 +173,16 @@ class Store:
         value: bytes | None = self.nodes.call(key, "GET", key)
         return value
 
-    def save_checkpoint(self, name: str, value: bytes) -> None:
-        """Keep `value` until everything that was in time with it is older than the window."""
-        key = b"i:" + name.encode()
-        self.nodes.call(key, "SET", key, value, "EX", self._checkpoint_ttl_s)
+    def save_checkpoints(self, values: Iterable[tuple[str, bytes]]) -> None:
+        """Keep values under their names until all that was in time with them is older than the window."""
+        keys = [(b"i:" + name.encode(), value) for name, value in values]
+        self.nodes.run(
+            [Command(key, ("SET", key, value, "EX", self._checkpoint_ttl_s)) for key, value in keys]
+        )
 
     # --- how ---
 
-    def _change(self, pseudonym: Pseudonym, change: Callable[[Subscriber], Subscriber]) -> None:
+    def _change_subscriber(self, pseudonym: Pseudonym, change: Callable[[Subscriber], Subscriber]) -> None:
         """Replace a record by what `change` makes of it, however many write it at the same time."""
         for _ in range(MAX_ATTEMPTS):
             (read,) = self.read([pseudonym])
@@ -202,6 +224,15 @@ class Store:
                 self.warnings.append(
                     f"{self.nodes.name} may need twice the memory: set {name} to {least} or more"
                 )
+
+
+def _command(key: bytes, *args: bytes) -> Packed:
+    whole: Any = args  # hiredis says that it takes tuples of one element
+    return Packed(key, hiredis.pack_command(whole), 1)
+
+
+def _change(update: Update) -> tuple[bytes, bytes, bytes]:
+    return update.pseudonym.field, (update.read or b"")[:1], update.value or b""
 
 
 def _batches(pseudonyms: Sequence[Pseudonym]) -> Iterator[tuple[bytes, list[int]]]:

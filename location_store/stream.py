@@ -119,6 +119,7 @@ class _Stream:
         for line, reason in checked.bad.iter_rows():
             rejects.add(line, reason, _row(*entries[line - first]))
         totals = self._ingester.add(checked.good)
+        self._ingester.flush()
         rejects.commit()
         totals.rows += checked.bad.height
         totals.rejected.update(checked.bad["reason"].to_list())

@@ -1,16 +1,18 @@
-"""An ingest that kills itself with SIGKILL at a step of its third block. Run by test_ingest as a process."""
+"""An ingest that kills itself with SIGKILL at a step of its third flush. Run by test_ingest as a process."""
 
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from location_store.ingest import ingest
-from location_store.store import Store, Update
+from location_store.nodes import Flight
+from location_store.store import Store
 from tests.location_store.support import World
 
-BLOCK = 3
+FLUSH = 3
 
 
 def die() -> None:
@@ -18,25 +20,25 @@ def die() -> None:
 
 
 class Doomed(Store):
-    """Dies at `step` of block 3."""
+    """Dies at `step` of flush 3."""
 
     step = ""
     puts = 0
 
-    def put(self, updates: Sequence[Update]) -> list[int]:
+    def start_put(self, batches: Iterable[tuple[bytes, Sequence[bytes]]]) -> Flight:
         self.puts += 1
-        if self.puts == BLOCK and self.step == "put":
+        if self.puts == FLUSH and self.step == "put":
             die()
-        if self.puts == BLOCK and self.step == "half a put":
-            super().put(updates[::2])
+        if self.puts == FLUSH and self.step == "half a put":
+            self.nodes.finish(super().start_put(islice(batches, 0, None, 2)))
             die()
-        return super().put(updates)
+        return super().start_put(batches)
 
-    def save_checkpoint(self, name: str, value: bytes) -> None:
-        if self.puts == BLOCK and self.step == "checkpoint":
+    def save_checkpoints(self, values: Iterable[tuple[str, bytes]]) -> None:
+        if self.puts == FLUSH and self.step == "checkpoint":
             die()
-        super().save_checkpoint(name, value)
-        if self.puts == BLOCK:
+        super().save_checkpoints(values)
+        if self.puts == FLUSH:
             die()
 
 
@@ -44,7 +46,7 @@ def main(redis_url: str, path: str, now_s: str, step: str) -> None:
     world = World(redis_url, Path(path).parent, float(now_s))
     world.store = Doomed(world.store.nodes, checkpoint_ttl_s=86_400)
     world.store.step = step
-    ingest([path], world.ingester(), data_dir=world.folder, block_bytes=2_000)
+    ingest([path], world.ingester(), data_dir=world.folder, block_bytes=2_000, flush_rows=1)
 
 
 main(*sys.argv[1:])

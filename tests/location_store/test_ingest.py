@@ -142,7 +142,7 @@ def test_a_store_that_goes_away_is_said_and_nothing_is_lost(
         if len(blocks_done) == 4:
             server.stop()
 
-    with pytest.raises(StoreUnavailable, match=r"run again goes on after row [1-9]\d* of .*in\.csv"):
+    with pytest.raises(StoreUnavailable, match="run again goes on from there"):
         ingest([path], world.ingester(), data_dir=tmp_path, progress=progress, block_bytes=BLOCK_BYTES)
     assert blocks_done == sorted(blocks_done)
     server.start()

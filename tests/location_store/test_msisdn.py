@@ -9,6 +9,20 @@ from location_store.errors import BadInput
 from location_store.msisdn import BadMsisdn, normalise, normalise_series
 
 MAINLAND = "8613800000000"
+SHAPES = [
+    "8613800000000",
+    "0861380000000",
+    "08613800000000",
+    "13800000000",
+    "+13800000000",
+    "013800000000",
+    "8612800000000",
+    "12800000000",
+    "-8613800000000",
+    " 8613800000000",
+    "861380000000",
+    "0013800000000",
+]
 
 
 @pytest.mark.parametrize(
@@ -110,15 +124,15 @@ def test_a_column_is_normalised_like_its_values() -> None:
         "msisdn", ["13800000000", "+86 139 0000 0000", "12", None, "85261234567", "8613700000000"]
     )
     got = normalise_series(column)
-    assert got.to_list() == [MAINLAND, "8613900000000", None, None, "85261234567", "8613700000000"]
+    assert got.to_list() == [8613800000000, 8613900000000, None, None, 85261234567, 8613700000000]
     assert got.name == "msisdn"
 
 
 def test_a_column_of_integers_is_accepted() -> None:
     """Parquet files keep numbers as int64."""
     assert normalise_series(pl.Series("n", [13800000000, 8613800000000, 5])).to_list() == [
-        MAINLAND,
-        MAINLAND,
+        8613800000000,
+        8613800000000,
         None,
     ]
 
@@ -126,12 +140,25 @@ def test_a_column_of_integers_is_accepted() -> None:
 def test_a_column_follows_the_default_country() -> None:
     """Mainland shapes have no priority elsewhere."""
     assert normalise_series(pl.Series("n", ["61234567", MAINLAND]), "HK").to_list() == [
-        "85261234567",
-        MAINLAND,
+        85261234567,
+        8613800000000,
     ]
+
+
+@given(st.lists(st.sampled_from(SHAPES) | st.text("0123456789+ -", max_size=15)))
+def test_a_column_is_read_as_its_values_are(texts: list[str]) -> None:
+    """The quick way over a column, and normalise for each."""
+    assert normalise_series(pl.Series("n", texts, dtype=pl.String)).to_list() == [alone(t) for t in texts]
+
+
+def alone(text: str) -> int | None:
+    try:
+        return int(normalise(text))
+    except BadMsisdn:
+        return None
 
 
 def test_an_empty_column_stays_empty() -> None:
     """No rows, no nulls of a wrong type."""
-    assert normalise_series(pl.Series("n", [], dtype=pl.String)).dtype == pl.String
+    assert normalise_series(pl.Series("n", [], dtype=pl.String)).dtype == pl.Int64
     assert normalise_series(pl.Series("n", [None], dtype=pl.String)).to_list() == [None]

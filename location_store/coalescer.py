@@ -1,0 +1,167 @@
+"""The coalescer: sightings gathered by subscriber, and merged into the store in one sweep over its buckets.
+
+Theory of operation. A row costs some 100 ns to gather; a record costs some microseconds to read, merge and
+write, however many rows it takes. So rows wait in memory, and a flush goes through all subscribers that have
+any, bucket by bucket: while Redis works on one slice, the next one is merged here.
+
+What is late is decided as rows arrive, by the newest sighting of their subscriber so far; for one who was not
+met before, the store is asked. A record that somebody else wrote between our reading and writing it is read
+and merged again.
+
+Invariant: rows leave memory only when all of them are written, and writing them twice changes nothing. Called
+by `ingest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from location_store.errors import StoreUnavailable
+from location_store.merge import Limits, in_time, merge_sorted, newest
+from location_store.nodes import Flight
+from location_store.pending import Column, Numbers, Rows
+from location_store.pseudonyms import FIELD_BYTES, Pseudonym, Pseudonyms
+from location_store.record_columns import Ints, Points
+from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store, bucket_key
+
+SLICE_RECORDS = 16_384
+"""Records that are read, merged and written together: large enough for numpy, small enough to overlap."""
+
+Batches = list[tuple[bytes, list[bytes]]]
+
+
+class _Writing(NamedTuple):
+    flight: Flight
+    sizes: list[int]
+    ranks: Ints
+    """Of the records that are being written."""
+
+
+class Pending:
+    """The subscribers met so far, and their rows that are not written yet."""
+
+    def __init__(self, store: Store, pseudonyms: Pseudonyms, base_min: int) -> None:
+        """`base_min`: nothing older is added."""
+        self.rows = Rows(base_min)
+        self._store = store
+        self._pseudonyms = pseudonyms
+        self._numbers = Numbers()
+        # of each subscriber
+        self._bucket = Column(np.int64)
+        self._field = Column(np.uint8, FIELD_BYTES)
+        self._newest = Column(np.int64)
+        # subscribers in the order of their buckets, and the place of each in it
+        self._order: Ints = np.empty(0, np.int64)
+        self._rank: Ints = np.empty(0, np.int64)
+
+    def add(
+        self, msisdn: Ints, minute: Ints, place: npt.NDArray[np.uint16], lateness_min: int
+    ) -> npt.NDArray[np.bool_]:
+        """Gather rows, in the order of arrival; which of them were in time (the others are left out).
+
+        minute: since the epoch of records. Raises StoreUnavailable before anything is gathered.
+        """
+        owner = self._numbers.index(msisdn)
+        if self._numbers.known.size > self._bucket.size:
+            self._meet(self._numbers.known.values[self._bucket.size :])
+        newest_min = self._newest.values
+        before = newest_min[owner]
+        np.maximum.at(newest_min, owner, minute)
+        timely = minute >= newest_min[owner] - lateness_min
+        if not timely.all():  # most blocks are shorter than the lateness, and need no closer look
+            doubtful = np.flatnonzero(np.isin(owner, owner[~timely]))
+            start = np.full(newest_min.size, -1, np.int64)
+            start[owner] = before
+            timely[doubtful] = in_time(owner[doubtful], minute[doubtful], start, lateness_min)
+            owner, minute, place = owner[timely], minute[timely], place[timely]
+        self.rows.add(owner, minute, place.astype(np.int64))
+        return timely
+
+    def flush(self, limits: Limits) -> None:
+        """Write all rows. Raises StoreUnavailable; they stay in any case until `rows.clear`."""
+        if self._rank.size < self._bucket.size:
+            self._order = np.argsort(self._bucket.values, kind="stable")
+            self._rank = np.empty_like(self._order)
+            self._rank[self._order] = np.arange(self._order.size)
+        rows = self.rows.ordered(self._rank)
+        for _ in range(MAX_ATTEMPTS):
+            if not rows.size:
+                return
+            conflicts = self._sweep(rows, limits)
+            rows = rows[np.isin(self.rows.split(rows)[0], conflicts)]
+        raise StoreUnavailable(f"{self._store.nodes.name}: records change too fast to be written")
+
+    def _meet(self, numbers: Ints) -> None:
+        """Subscribers that are new here: where their records lie, and when they were seen last."""
+        pseudonyms = [self._pseudonyms.of(str(number)) for number in numbers.tolist()]
+        found = np.concatenate(
+            [
+                newest(self._store.read(pseudonyms[start : start + SLICE_RECORDS]))
+                for start in range(0, len(pseudonyms), SLICE_RECORDS)
+            ]
+        )
+        buckets = self._pseudonyms.layout.buckets
+        self._bucket.extend(np.array([p.partition * buckets + p.bucket for p in pseudonyms], np.int64))
+        fields = np.frombuffer(b"".join(p.field for p in pseudonyms), np.uint8)
+        self._field.extend(fields.reshape(-1, FIELD_BYTES))
+        self._newest.extend(found)
+
+    def _sweep(self, rows: Ints, limits: Limits) -> Ints:
+        """Read, merge and write the records of ordered rows; ranks of those that others wrote meanwhile."""
+        rank, minute, place = self.rows.split(rows)
+        begins = np.flatnonzero(np.append(True, rank[1:] != rank[:-1]))
+        slices = [begins[start : start + SLICE_RECORDS] for start in range(0, begins.size, SLICE_RECORDS)]
+        ends = [*(each[0] for each in slices[1:]), rows.size]
+        conflicts: list[Ints] = []
+        writing: _Writing | None = None
+        reading = self._start_read(rank[slices[0]])
+        for number, (begin, end) in enumerate(zip(slices, ends, strict=True)):
+            states = self._store.finish_read(reading)
+            if number + 1 < len(slices):
+                reading = self._start_read(rank[slices[number + 1]])
+            count = np.diff(begin, append=end)
+            of_slice = slice(begin[0], end)
+            points = Points(np.repeat(np.arange(begin.size), count), minute[of_slice], place[of_slice])
+            changed = merge_sorted(states, points, limits)
+            if writing is not None:
+                conflicts.append(self._finish_write(writing))
+            writing = self._start_write(
+                rank[begin[changed.number]],
+                changed.packed.blobs(),
+                [(states[i] or b"")[:1] for i in changed.number.tolist()],
+            )
+        assert writing is not None, "there are rows"
+        return np.concatenate([*conflicts, self._finish_write(writing)])
+
+    def _start_read(self, ranks: Ints) -> Flight:
+        fields = self._fields(ranks)
+        return self._store.start_read((key, fields[begin:end]) for key, begin, end in self._batches(ranks))
+
+    def _start_write(self, ranks: Ints, blobs: Sequence[bytes], expected: Sequence[bytes]) -> _Writing:
+        parts = [part for each in zip(self._fields(ranks), expected, blobs, strict=True) for part in each]
+        batches = list(self._batches(ranks))
+        flight = self._store.start_put((key, parts[3 * begin : 3 * end]) for key, begin, end in batches)
+        return _Writing(flight, [end - begin for _, begin, end in batches], ranks)
+
+    def _finish_write(self, writing: _Writing) -> Ints:
+        return writing.ranks[self._store.finish_put(writing.flight, writing.sizes)]
+
+    def _fields(self, ranks: Ints) -> list[bytes]:
+        data = self._field.values[self._order[ranks]].tobytes()
+        return [data[at : at + FIELD_BYTES] for at in range(0, len(data), FIELD_BYTES)]
+
+    def _batches(self, ranks: Ints) -> Iterator[tuple[bytes, int, int]]:
+        """Key of a bucket, and from where to where its records stand in `ranks`."""
+        bucket = self._bucket.values[self._order[ranks]]
+        begins = np.flatnonzero(np.append(True, bucket[1:] != bucket[:-1])[: bucket.size])
+        ends = np.append(begins[1:], bucket.size)
+        buckets = self._pseudonyms.layout.buckets
+        for number, begin, end in zip(bucket[begins].tolist(), begins.tolist(), ends.tolist(), strict=True):
+            partition, index = divmod(number, buckets)
+            key = bucket_key(Pseudonym(partition, index, b""))
+            for start in range(begin, end, FIELDS_A_CALL):
+                yield key, start, min(start + FIELDS_A_CALL, end)
