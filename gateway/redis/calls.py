@@ -1,8 +1,12 @@
-"""Calls by key: one node, or the node of a cluster that serves the key's slot.
+"""Calls by key: one node, or the primary of a cluster that serves the key's slot.
 
-`connect` gives a `Calls` for any `[redis] url`. MOVED and ASK are followed, the slot table is read again
-after a MOVED, and a function library that a node lacks is loaded there and the call repeated (nothing had
-run).
+`connect` gives a `Calls` for any `[redis] url`. What a node says it did not carry out is sent again: after
+MOVED and ASK to where the slot is, after TRYAGAIN (half of the keys have moved) when the rest has followed,
+after "Function not found" when the library was loaded there. A call of which nothing is known is never
+repeated.
+
+Invariant: only primaries are asked, and no reply but a primary's own is an answer: nobody is told "nothing
+there" by a node that does not serve the key.
 """
 
 import asyncio
@@ -13,11 +17,18 @@ from urllib.parse import unquote, urlsplit
 
 from redis.crc import key_slot
 
-from gateway.redis.node import Argument, FunctionMissingError, Node, NodeAddress, RedirectError
+from gateway.redis.node import Argument, Node, NodeAddress
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
+from location_store.replies import FunctionMissingError, RedirectError, SlotMovingError
 
-#: A slot can move again while we follow; more than this is a cluster that does not agree with itself.
-MAX_REDIRECTS = 4
+#: Between two tries at a slot of which half has moved, and at a connection that is being made.
+PAUSE_S = 0.01
+#: For a node to say who serves the slots: another one knows it as well.
+ASK_TIMEOUT_S = 0.5
+#: However many calls fail, the slots are asked for no more often.
+REFRESH_PAUSE_S = 0.05
+
+_NOT_CARRIED_OUT = (RedirectError, FunctionMissingError, SlotMovingError)
 
 StateWatcher = Callable[[bool, str], None]
 
@@ -55,11 +66,13 @@ class Calls:
     ) -> None:
         self.is_cluster, self._seeds = addresses_of(url)
         self._library = library
+        self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
         self._on_state = on_state
         self._nodes: dict[tuple[str, int], Node] = {}
         self._slots: list[Node | None] = [None] * 16384
         self._refreshing: asyncio.Task[None] | None = None
+        self._refreshes = 0
         self._single = self._node(self._seeds[0])
         for seed in self._seeds[1:]:
             self._node(seed)
@@ -69,9 +82,10 @@ class Calls:
         """Whether any call can be served: the node, or (in a cluster) every slot."""
         if not self.is_cluster:
             return self._single.up
-        if self._slots[0] is None:
+        up = all(node is not None and node.up for node in set(self._slots))
+        if not up:
             self._refresh_soon()
-        return all(node is not None and node.up for node in set(self._slots))
+        return up
 
     async def wait_up(self, timeout_s: float) -> bool:
         """Wait for the store; False when it is still away after `timeout_s`."""
@@ -85,23 +99,45 @@ class Calls:
     async def call(self, key: bytes, *args: Argument) -> Any:
         """One command whose keys live in the slot of `key`. Raises `StoreUnavailable` or `StoreError`."""
         node = self._route(key)
-        asking = False
-        for _ in range(MAX_REDIRECTS):
-            try:
-                if asking:
-                    node.call("ASKING").add_done_callback(_collect)
-                return await node.call(*args)
-            except FunctionMissingError:
+        try:
+            return await node.call(*args)
+        except _NOT_CARRIED_OUT as refusal:
+            return await self._again(key, args, node, refusal)
+        except StoreUnavailable:  # it may not be the primary any more
+            self._refresh_soon()
+            raise
+
+    async def _again(self, key: bytes, args: tuple[Argument, ...], node: Node, refusal: StoreError) -> Any:
+        """A call that was not carried out, to where it belongs now, for as long as a call may take."""
+        until_s = self._loop.time() + self._timeout_s
+        while self._loop.time() < until_s:
+            if isinstance(refusal, FunctionMissingError):
                 await load_library(node, self._library)
-            except RedirectError as redirect:
-                node = self._node(self._seeds[0], redirect.host, redirect.port)
-                asking = redirect.kind == "ASK"
-                if not asking:
-                    self._slots[redirect.slot] = node
-                    self._refresh_soon()
-                if not node.up:
-                    await asyncio.sleep(0.05)
-        raise StoreUnavailable("the Redis cluster sends us in circles: its nodes do not agree on the slots")
+            elif isinstance(refusal, RedirectError):
+                node = self._redirected(refusal, node)
+                while not node.up and self._loop.time() < until_s:
+                    await asyncio.sleep(PAUSE_S)
+            else:
+                await asyncio.sleep(PAUSE_S)
+                node = self._route(key)
+            try:
+                if isinstance(refusal, RedirectError) and refusal.kind == "ASK":
+                    node.call("ASKING").add_done_callback(_collect)  # good for the one call that follows
+                return await node.call(*args)
+            except _NOT_CARRIED_OUT as again:
+                refusal = again
+        raise StoreUnavailable(f"the Redis cluster has not settled for {self._timeout_s:g} s: {refusal}")
+
+    def _redirected(self, redirect: RedirectError, asked: Node) -> Node:
+        if not self.is_cluster:
+            raise StoreRefused(
+                f"Redis at {asked.address} is a node of a cluster: use redis+cluster://host:port,host:port"
+            )
+        node = self._node(self._seeds[0], redirect.host or asked.address.host, redirect.port)
+        if redirect.kind == "MOVED":
+            self._slots[redirect.slot] = node
+            self._refresh_soon()
+        return node
 
     def _route(self, key: bytes) -> Node:
         if not self.is_cluster:
@@ -109,9 +145,7 @@ class Calls:
         node = self._slots[key_slot(key)]
         if node is None:
             self._refresh_soon()
-            raise StoreUnavailable("the Redis cluster's slot table is not known yet")
-        if not node.up:
-            self._refresh_soon()
+            raise StoreUnavailable("nobody is known to serve this slot of the Redis cluster")
         return node
 
     def _node(self, like: NodeAddress, host: str = "", port: int = 0) -> Node:
@@ -131,23 +165,41 @@ class Calls:
                 raise
 
     def _refresh_soon(self) -> None:
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+        if self.is_cluster and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = self._loop.create_task(self._refresh())
 
     async def _refresh(self) -> None:
-        for node in list(self._nodes.values()):
-            if not node.up:
-                continue
+        """Ask the nodes that are up until one tells, each time from another one on: what one said last may be
+        what was wrong.
+        """
+        up = [node for node in self._nodes.values() if node.up]
+        self._refreshes += 1
+        for number in range(len(up)):
+            node = up[(self._refreshes + number) % len(up)]
             try:
-                table: Sequence[Any] = await node.call("CLUSTER", "SLOTS")
-            except StoreError:
+                async with asyncio.timeout(ASK_TIMEOUT_S):
+                    table: Sequence[Any] = await node.call("CLUSTER", "SLOTS")
+            except (StoreError, TimeoutError):
                 continue
-            for first, last, primary, *_replicas in table:
-                host = primary[0].decode() or node.address.host
-                owner = self._node(self._seeds[0], host, int(primary[1]))
-                self._slots[first : last + 1] = [owner] * (last - first + 1)
-            return
-        await asyncio.sleep(0.1)
+            if table:
+                self._take(table, node.address.host)
+                await self._forget_the_gone()
+                break
+        await asyncio.sleep(REFRESH_PAUSE_S)
+
+    def _take(self, table: Sequence[Any], asked: str) -> None:
+        for first, last, (host, port, *_), *_replicas in table:
+            # A node that does not know its own name leaves it empty: it is the one that was asked.
+            owner = self._node(self._seeds[0], (host or b"").decode() or asked, int(port))
+            self._slots[first : last + 1] = [owner] * (last - first + 1)
+
+    async def _forget_the_gone(self) -> None:
+        """Nodes that are away, serve nothing and are not in the URL: nobody waits for them to come back."""
+        kept = {id(node) for node in self._slots} | {id(self._node(seed)) for seed in self._seeds}
+        for place, node in list(self._nodes.items()):
+            if node.was_up and not node.up and id(node) not in kept:
+                del self._nodes[place]
+                await node.close()
 
     async def close(self) -> None:
         """Close every connection for good."""

@@ -19,29 +19,10 @@ from typing import Any, cast
 
 import hiredis
 
-from location_store.errors import StoreError, StoreRefused, StoreUnavailable
+from location_store.errors import StoreError, StoreUnavailable
+from location_store.replies import error_of
 
 Argument = bytes | str | int | float
-
-#: Replies that mean "not now": the node is up but cannot serve; the same call may work later.
-_TEMPORARY = frozenset(
-    {"LOADING", "READONLY", "OOM", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY"}
-)
-#: Replies that mean "not with these credentials": temporary for a running gateway, since an operator can
-# mend them.
-_REFUSED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
-
-
-class RedirectError(StoreError):
-    """A cluster node says that the slot is served elsewhere (MOVED) or is being moved (ASK)."""
-
-    def __init__(self, kind: str, slot: int, host: str, port: int) -> None:
-        super().__init__(f"slot {slot} is at {host}:{port} ({kind})")
-        self.kind, self.slot, self.host, self.port = kind, slot, host, port
-
-
-class FunctionMissingError(StoreError):
-    """The node lacks our function library (a new primary, or FUNCTION FLUSH): load it and call again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +39,6 @@ class NodeAddress:
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"
-
-
-def error_of(reply: Exception) -> StoreError:
-    """The exception to raise for an error reply, by its first word."""
-    text = str(reply)
-    word, _, rest = text.partition(" ")
-    if word in {"MOVED", "ASK"}:
-        slot, _, address = rest.partition(" ")
-        host, _, port = address.rpartition(":")
-        return RedirectError(word, int(slot), host, int(port))
-    if "unction not found" in text:
-        return FunctionMissingError(text)
-    if word in _TEMPORARY or "NOREPLICAS" in text or "OOM" in text:
-        return StoreUnavailable(f"Redis cannot serve now: {text}")
-    if word in _REFUSED:
-        return StoreRefused(f"Redis refuses us: {text}")
-    return StoreError(f"Redis: {text}")
 
 
 class Node(asyncio.Protocol):
@@ -94,6 +58,7 @@ class Node(asyncio.Protocol):
     ) -> None:
         self.address = address
         self.up = False
+        self.was_up = False
         self.why_down = "not connected yet"
         self._timeout_s = timeout_s
         self._on_connect = on_connect
@@ -205,7 +170,7 @@ class Node(asyncio.Protocol):
             except (OSError, StoreError, TimeoutError) as error:
                 self._drop(str(error) or type(error).__name__)
             else:
-                self.up, self.why_down, delay_s = True, "", 0.05
+                self.up, self.was_up, self.why_down, delay_s = True, True, "", 0.05
                 self._tell(True, "")
                 await self._lost.wait()
             # Back within half a second of the node's return, without all gateways knocking in step.

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.redis.calls import Calls, addresses_of
 from gateway.redis.library import LIBRARY, function
-from gateway.redis.node import FunctionMissingError, RedirectError, error_of
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
+from location_store.replies import FunctionMissingError, RedirectError, SlotMovingError, error_of
 from tests.conftest import RedisServer
 
 OwnRedis = Callable[..., RedisServer]
@@ -55,7 +55,10 @@ def test_credentials_are_unquoted() -> None:
         ("MOVED 3999 127.0.0.1:6381", RedirectError),
         ("ASK 3999 127.0.0.1:6381", RedirectError),
         ("ERR Function not found", FunctionMissingError),
-        ("WRONGTYPE Operation against a key", StoreError),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", SlotMovingError),
+        ("MASTERDOWN Link with MASTER is down", StoreUnavailable),
+        ("ERR Error: -READONLY You can't write against a read only replica. script: x", StoreUnavailable),
+        ("WRONGTYPE Operation against a key", StoreRefused),
     ],
 )
 def test_error_replies_by_what_can_be_done_about_them(reply: str, kind: type[StoreError]) -> None:
