@@ -151,11 +151,13 @@ class Data(Section):
 
 
 class StoreSettings(Section):
-    """`[store]`: the shape of the location store; partitions are fixed once there is data."""
+    """`[store]`: the shape of the location store, fixed once there is data; how ingest writes into it."""
 
     partitions: int = Field(default=1024, ge=1, le=16384)
     expected_subscribers: int = Field(default=1_000_000, ge=1, le=10_000_000_000)
     lateness_h: float = Field(default=2.0, ge=0, le=24, allow_inf_nan=False)
+    wait_replicas: int = Field(default=0, ge=0, le=10)
+    wait_ms: int = Field(default=1000, ge=1, le=60_000)  # not 0, which to WAIT means for ever
 
 
 class Park(Section):
