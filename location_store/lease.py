@@ -6,7 +6,8 @@ machines; it runs out by itself when its holder dies. A lock on a file in the da
 processes of one folder; the system opens it when its holder dies, so that a command run again after `kill -9`
 need not wait for the lease of its predecessor, which bears the folder's name.
 
-Invariant: from `hold` until the lease runs out nobody else holds it. Called by `ingest` and `stream`.
+Invariant: from `hold` or `take` until the lease runs out nobody else holds it. Called by `ingest` and, for
+each shard of a feed, by `feeds.share`.
 """
 
 from __future__ import annotations
@@ -69,18 +70,22 @@ class Lease:
         One that was lost in a pause longer than `ttl_s` is waited for like any other. Raises
         StoreUnavailable, StoreRefused.
         """
-        return self._until_nobody(self._take)
+        return self._until_nobody(self.take)
 
     def wait(self) -> bool:
         """Wait until nobody holds the lease, without taking it; False when told to stop meanwhile."""
         return self._until_nobody(self._holder)
 
-    def __enter__(self) -> Self:
-        return self
+    def take(self) -> str | None:
+        """Take the lease or extend it, if nobody else has it: None then, else who has it."""
+        if self._file < 0 and not self._lock():
+            return "in the same data folder"
+        return _shown(
+            self._nodes.call(self._key, "FCALL", "cxmyd_hold", 1, self._key, self._owner, self._ttl_ms)
+        )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def release(self) -> None:
+        """Give it back; nothing where it is not ours."""
         if self._file < 0:
             return
         try:
@@ -89,6 +94,14 @@ class Lease:
         finally:
             os.close(self._file)
             self._file = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
     def _until_nobody(self, holder_now: Callable[[], str | None]) -> bool:
         waited = False
@@ -102,14 +115,6 @@ class Lease:
         if waited:
             self._notice("the other ingest has ended: going on")
         return True
-
-    def _take(self) -> str | None:
-        """None when the lease is ours from now on, else who has it."""
-        if self._file < 0 and not self._lock():
-            return "in the same data folder"
-        return _shown(
-            self._nodes.call(self._key, "FCALL", "cxmyd_hold", 1, self._key, self._owner, self._ttl_ms)
-        )
 
     def _holder(self) -> str | None:
         return _shown(self._nodes.call(self._key, "GET", self._key))

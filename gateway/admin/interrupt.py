@@ -1,8 +1,12 @@
-"""Ctrl-C and SIGTERM in long imports: they end at once, give back what they hold, and say how to go on."""
+"""Ctrl-C and SIGTERM: long imports end at once, give back what they hold, and say how to go on; what has no
+end by itself finishes what it has begun.
+"""
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -22,6 +26,25 @@ def interruptible(mend: str) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo(f"cxmyd: interrupted; {mend}", err=True)
         raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def told_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether one of both signals has come. The second one ends the process as if there were no block."""
+    told = threading.Event()
+    before: dict[signal.Signals, Any] = {}
+
+    def tell(number: int, _frame: object) -> None:
+        told.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in _SIGNALS:
+        before[number] = signal.signal(number, tell)
+    try:
+        yield told.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

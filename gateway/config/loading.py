@@ -33,6 +33,7 @@ class Config:
     keys: models.Keys
     data: models.Data
     store: models.StoreSettings
+    ingest: models.Ingest
     park: models.Park
     dedup: models.Dedup
     http: models.Http
@@ -110,6 +111,7 @@ def _config(
         keys=settings.keys,
         data=settings.data,
         store=settings.store,
+        ingest=settings.ingest,
         park=settings.park,
         dedup=settings.dedup,
         http=settings.http,

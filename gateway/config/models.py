@@ -104,6 +104,26 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _kafka_properties(
+    properties: dict[str, str | int | float | bool],
+) -> dict[str, str | int | float | bool]:
+    for name in properties:
+        if name in _NOT_FOR_PROPERTIES or name.startswith("enable.auto."):
+            raise ValueError(
+                f"{name} is not set here: {_NOT_FOR_PROPERTIES.get(name, 'ingest needs its own')}"
+            )
+    return properties
+
+
+_NOT_FOR_PROPERTIES = {
+    "bootstrap.servers": "use brokers",
+    "metadata.broker.list": "use brokers",
+    "group.id": "use group",
+    "sasl.username": "use username",
+    "sasl.password": "use password or password_file",
+    "ssl.key.password": "use key_password or key_password_file",
+}
+
 Name = Annotated[
     str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must be letters, digits, dots, dashes, at most 64")
 ]
@@ -158,6 +178,45 @@ class StoreSettings(Section):
     lateness_h: float = Field(default=2.0, ge=0, le=24, allow_inf_nan=False)
     wait_replicas: int = Field(default=0, ge=0, le=10)
     wait_ms: int = Field(default=1000, ge=1, le=60_000)  # not 0, which to WAIT means for ever
+
+
+class Kafka(Section):
+    """`[ingest.kafka]`: the topic that `cxmyd ingest --kafka` reads."""
+
+    brokers: Annotated[str, Field(min_length=1)]  # host:port,host:port
+    topic: Annotated[str, Field(min_length=1, max_length=249)]
+    group: Annotated[str, Field(min_length=1, max_length=255)] = "cxmyd"
+    username: str = ""
+    password: str = Field(default="", repr=False)
+    password_file: ConfigPath | None = None
+    key_password: str = Field(default="", repr=False)  # of the file in the property ssl.key.location
+    key_password_file: ConfigPath | None = None
+    # librdkafka's own, "security.protocol" and the like
+    properties: Annotated[dict[str, str | int | float | bool], AfterValidator(_kafka_properties)] = Field(
+        default={}, repr=False
+    )
+
+    @property
+    def all_properties(self) -> dict[str, str | int | float | bool]:
+        """`properties` with user and passwords under librdkafka's names."""
+        named = {
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+            "ssl.key.password": self.key_password,
+        }
+        return {**self.properties, **{name: value for name, value in named.items() if value}}
+
+
+class Ingest(Section):
+    """`[ingest]`: how `cxmyd ingest` works off what has no end: folders, streams, Kafka."""
+
+    flush_rows: int = Field(default=8_000_000, ge=1, le=1_000_000_000)
+    flush_s: Seconds = 5.0
+    takeover_s: Seconds = 30.0
+    settle_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 2.0
+    tries: int = Field(default=5, ge=2, le=100)
+    trim_streams: bool = False
+    kafka: Kafka | None = None
 
 
 class Park(Section):
@@ -303,6 +362,7 @@ class Settings(Section):
     keys: Keys
     data: Data
     store: StoreSettings = StoreSettings()
+    ingest: Ingest = Ingest()
     park: Park = Park()
     dedup: Dedup = Dedup()
     http: Http = Http()
@@ -319,6 +379,8 @@ TABLES: dict[str, type[Section]] = {
     "keys": Keys,
     "data": Data,
     "store": StoreSettings,
+    "ingest": Ingest,
+    "ingest.kafka": Kafka,
     "park": Park,
     "dedup": Dedup,
     "http": Http,

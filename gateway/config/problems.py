@@ -17,7 +17,7 @@ from gateway.config.models import TABLES
 from gateway.errors import Problem, printable
 
 Location = tuple[int | str, ...]
-_SECRET_KEYS = frozenset({"password"})
+_SECRET_KEYS = frozenset({"password", "key_password"})
 _SHOWN_LENGTH = 60
 _INPUT = re.compile(r"^(Input|String|Value|Tuple) should")
 

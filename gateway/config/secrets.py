@@ -1,4 +1,4 @@
-"""Secrets that a configuration keeps in files of their own: `password_file`, `url_file`.
+"""Secrets that a configuration keeps in files of their own: `password_file`, `url_file` and the like.
 
 Invariant: runs before validation, so that a secret from a file meets the same rules as one in the
 configuration. Called by `gateway.config.loading`.
@@ -13,7 +13,7 @@ from gateway.config.problems import Location, key_path, shown
 from gateway.config.toml import links
 from gateway.errors import Problem
 
-_SECRETS = ("password", "url")
+_SECRETS = ("password", "key_password", "url")
 
 
 def fill_in(document: dict[str, Any], base: Path) -> list[Problem]:
@@ -52,6 +52,9 @@ def _tables(document: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any]
     """The tables that may hold a secret, with where they stand."""
     if isinstance(document.get("redis"), dict):
         yield ("redis",), document["redis"]
+    ingest = document.get("ingest")
+    if isinstance(ingest, dict) and isinstance(ingest.get("kafka"), dict):
+        yield ("ingest", "kafka"), ingest["kafka"]
     yield from links(document)
 
 

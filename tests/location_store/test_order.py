@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from location_store.feeds.run import run as run_feeds
+from location_store.feeds.stream import StreamFeed
 from location_store.ingest import Totals, ingest
 from location_store.stays import Point
-from location_store.stream import ingest_stream
 from tests.location_store.support import CITIES, World, write_csv
 from tests.location_store.test_ingest import NOW_S, NUMBERS, expected, journeys, run
 
@@ -143,9 +144,9 @@ def test_a_stream_waits_for_files(redis_url: str, tmp_path: Path) -> None:
     said = threading.Event()
 
     def stream() -> Totals:
-        return ingest_stream(
-            "feed", worlds[1].ingester(), data_dir=tmp_path, idle_s=0, notice=lambda _: said.set()
-        )
+        ingester = worlds[1].ingester()
+        feed = StreamFeed("feed", ingester.store.nodes)
+        return run_feeds([feed], ingester, data_dir=tmp_path, idle_s=0, notice=lambda _: said.set())
 
     with ThreadPoolExecutor() as pool:
         streaming: list[Future[Totals]] = []

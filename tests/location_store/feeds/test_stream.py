@@ -1,14 +1,17 @@
 """Sightings from a Redis stream: written, then acknowledged."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from location_store.errors import StoreRefused
-from location_store.ingest import Totals
+from location_store.feeds.run import State
+from location_store.feeds.run import run as run_feeds
+from location_store.feeds.stream import GROUP, StreamFeed
+from location_store.ingest import Ingester, Totals
 from location_store.lease import Lease
 from location_store.stays import Point
-from location_store.stream import GROUP, ingest_stream
 from tests.location_store.histories import sighted, stays_of
 from tests.location_store.support import CITIES, World, china_s
 
@@ -39,8 +42,12 @@ def pending(world: World) -> int:
     return int(summary["pending"])
 
 
-def run(world: World) -> Totals:
-    return ingest_stream("feed", world.ingester(), data_dir=world.folder, idle_s=0)
+def run(world: World, ingester: Ingester | None = None, **feed: Any) -> Totals:
+    """Read the stream until it is empty."""
+    nodes = world.store.nodes
+    return run_feeds(
+        [StreamFeed("feed", nodes, **feed)], ingester or world.ingester(), data_dir=world.folder, idle_s=0
+    )
 
 
 def test_entries_are_written_and_acknowledged(world: World) -> None:
@@ -82,15 +89,16 @@ def test_bad_entries_are_set_aside_and_acknowledged(world: World) -> None:
 def test_it_ends_when_told(world: World) -> None:
     """`stop` is asked before every read; the totals are reported after each batch."""
     add_points(world, POINTS)
-    seen: list[int] = []
-    totals = ingest_stream(
-        "feed",
+    seen: list[State] = []
+    totals = run_feeds(
+        [StreamFeed("feed", world.store.nodes)],
         world.ingester(),
         data_dir=world.folder,
         stop=lambda: bool(seen),
-        progress=lambda totals: seen.append(totals.rows),
+        progress=seen.append,
     )
-    assert (totals.rows, seen) == (10, [10])
+    assert (totals.rows, len(seen), seen[0].reading) == (10, 1, ("stream feed",))
+    assert pending(world) == 0
 
 
 def test_the_clock_goes_on(world: World) -> None:
@@ -98,7 +106,7 @@ def test_the_clock_goes_on(world: World) -> None:
     add(world, time=int(NOW_S) + 90_000)
     ingester = world.ingester()
     world.now_s += 90_000
-    assert ingest_stream("feed", ingester, data_dir=world.folder, idle_s=0) == Totals(rows=1, written=1)
+    assert run(world, ingester) == Totals(rows=1, written=1)
     assert ingester.settings.keep_from_min == world.settings.keep_from_min + 1440
 
 
@@ -108,8 +116,12 @@ def test_a_second_run_on_a_stream_stands_by(world: World) -> None:
     lines: list[str] = []
     with Lease(world.store.nodes, "ingest-feed", world.folder) as first:
         first.hold()
-        totals = ingest_stream(
-            "feed", world.ingester(), data_dir=world.folder, stop=lambda: bool(lines), notice=lines.append
+        totals = run_feeds(
+            [StreamFeed("feed", world.store.nodes)],
+            world.ingester(),
+            data_dir=world.folder,
+            stop=lambda: bool(lines),
+            notice=lines.append,
         )
     assert (totals, len(lines)) == (Totals(), 1)
     assert run(world) == Totals(rows=10, written=10)

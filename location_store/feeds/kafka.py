@@ -1,0 +1,185 @@
+"""Sightings from a Kafka topic, by a consumer group: offsets are committed after the write.
+
+The brokers share the partitions out among the processes of the group, and give those of a dead one to
+others. A message holds what `messages` says; its key should be the MSISDN, so that the sightings of a
+subscriber stay in one partition, in their order.
+
+Invariant: an offset is committed only when everything before it in its partition is in the store or in the
+rejects, and only while the partition is ours: before one is taken from us what was read of it is written and
+committed, and where that fails, or it is lost (we were silent for too long), another process reads it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from location_store.errors import StoreRefused, StoreUnavailable
+from location_store.feeds.feed import Batch, FeedUnavailable, Origin, RejectedRow
+from location_store.feeds.messages import parse
+from location_store.lease import Notice, silent
+
+MESSAGES_A_CALL = 50_000
+LINGER_S = 0.05
+"""For how long a batch is gathered at least."""
+
+_OURS = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "log_level": 0,  # its log goes to stderr as it likes; errors come to us by themselves
+}
+_DEFAULTS = {
+    "client.id": "cxmyd",
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",  # partitions that stay where they are go on
+}
+_REFUSALS = {
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+}
+_NOT_OURS_ANY_MORE = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError._NO_OFFSET,
+    KafkaError._ASSIGNMENT_LOST,
+}
+
+
+class KafkaSettings(NamedTuple):
+    """brokers: host:port,host:port. properties: further ones of librdkafka, secrets among them."""
+
+    brokers: str
+    topic: str
+    group: str = "cxmyd"
+    properties: Mapping[str, str | int | float | bool] = {}
+
+
+class _Position(NamedTuple):
+    """What was polled of each partition that was ours then. epoch: number of the assignments before."""
+
+    epoch: int
+    offsets: Mapping[int, int]
+
+
+class KafkaFeed:
+    """One topic. `notice` gets a line when the brokers are away or refuse something."""
+
+    def __init__(self, settings: KafkaSettings, notice: Notice = silent) -> None:
+        self.name = f"kafka {settings.topic}"
+        self.shard: str | None = None
+        self._settings = settings
+        self._notice = notice
+        self._origin = Origin()
+        self._consumer: Consumer | None = None
+        self._epoch = 0
+        self._trouble = ""
+        """The last line of notice, until messages come again."""
+        self._refusal = ""
+
+    def open(self, settle: Callable[[], None]) -> None:
+        settings = self._settings
+        ours = {"bootstrap.servers": settings.brokers, "group.id": settings.group, **_OURS}
+        try:
+            self._consumer = Consumer(
+                {**_DEFAULTS, **settings.properties, **ours, "error_cb": self._on_error}
+            )
+        except KafkaException as error:
+            raise StoreRefused(f"[ingest.kafka] cannot be used: {_text(error)}") from error
+
+        def on_revoke(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+            try:
+                settle()
+            except StoreUnavailable as error:
+                self._notice(f"{error} What was read of the partitions that go is read again by others")
+            self._epoch += 1
+
+        def on_lost(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+            self._epoch += 1
+
+        self._consumer.subscribe([settings.topic], on_revoke=on_revoke, on_lost=on_lost)
+
+    def poll(self, timeout_s: float) -> Batch | None:
+        consumer = self._opened()
+        try:
+            received = consumer.consume(MESSAGES_A_CALL, max(timeout_s, LINGER_S))
+            errors = [error for message in received if (error := message.error()) is not None]
+            for each in errors:
+                self._on_error(each)
+            messages = [each for each in received if each.error() is None] if errors else received
+            if self._refusal:
+                raise StoreRefused(self._refusal)
+            if not messages:
+                return None
+            offsets = {each.partition: each.offset for each in consumer.position(consumer.assignment())}
+        except KafkaException as error:
+            raise FeedUnavailable(f"{self.name}: {_text(error)}.") from error
+        if self._trouble:
+            self._notice(f"{self.name}: messages come again")
+            self._trouble = ""
+        rows, bad = parse([message.value() for message in messages])
+        known = {partition: offset for partition, offset in offsets.items() if offset >= 0}
+
+        def where(line: int) -> RejectedRow:
+            return _where(messages[line])
+
+        return Batch(rows, _Position(self._epoch, known), self._origin, where, bad=bad)
+
+    def commit(self, positions: Sequence[object]) -> None:
+        last = positions[-1]  # it names all partitions
+        if not isinstance(last, _Position) or last.epoch != self._epoch or not last.offsets:
+            return
+        topic = self._settings.topic
+        offsets = [TopicPartition(topic, partition, offset) for partition, offset in last.offsets.items()]
+        try:
+            results = self._opened().commit(offsets=offsets, asynchronous=False)
+            faults = [each.error for each in results if each.error is not None]
+        except KafkaException as error:
+            faults = [error.args[0]]
+        for fault in faults:
+            if fault.code() not in _NOT_OURS_ANY_MORE:
+                raise FeedUnavailable(f"{self.name}: offsets cannot be committed ({fault.str()}).")
+            self._notice(f"{self.name}: {fault.str()}: these messages are read again by others")
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def lag(self) -> int | None:
+        consumer = self._opened()
+        lag = 0
+        positions = consumer.position(consumer.assignment())
+        for each in positions:
+            low, high = consumer.get_watermark_offsets(each, cached=True)
+            lag += max(0, high - max(each.offset, low))
+        return lag if positions else None
+
+    def _opened(self) -> Consumer:
+        assert self._consumer is not None, "open() comes first"
+        return self._consumer
+
+    def _on_error(self, error: KafkaError) -> None:
+        """What librdkafka tells: most of it passes, and it tries again by itself."""
+        line = f"{self.name}: {error.str()}"
+        if error.fatal() or error.code() in _REFUSALS:
+            self._refusal = f"{line}: mend [ingest.kafka], or the rights at the brokers"
+        elif not self._trouble:
+            self._trouble = line
+            self._notice(line)
+
+
+def _where(message: Message) -> RejectedRow:
+    value = message.value() or b""
+    source = f"kafka-{message.topic()}-{message.partition()}"
+    return RejectedRow(source, message.offset() or 0, value.decode("utf-8", "replace"))
+
+
+def _text(error: KafkaException) -> str:
+    found = error.args[0]
+    return found.str() if isinstance(found, KafkaError) else str(found)
