@@ -1,0 +1,89 @@
+"""location_store.lookup against the plain way: the same places, always."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from location_store.epoch import EPOCH_MIN
+from location_store.errors import RecordError
+from location_store.lookup import look_up, named
+from location_store.record import History, Record, pack, pack_history, timeline, unpack_history
+from location_store.stays import Segment, StayRules, visited
+from location_store.subscribers import NOBODY, Subscriber
+from location_store.window import Window
+from tests.location_store.histories import BASE_MIN, histories
+from tests.location_store.test_sole import CHINA, DAY_MIN, homes, rules, windows
+
+PLACES = [1100, 3101, 3301, 14290, 65_535]
+
+
+@st.composite
+def journeys(draw: st.DrawFn) -> History:
+    """Stays of hours and days in a few places, with silences between, and the sightings of the last hours."""
+    minute, segments = BASE_MIN, []
+    steps = st.sampled_from([0, 1, 30, 60, 119, 120, 121, 300, 719, 720, 721, 900])
+    lengths = st.sampled_from([0, 10, 200, 239, 240, 241, 300, 700, 2000])
+    for place, step, length in draw(st.lists(st.tuples(st.sampled_from(PLACES[:3]), steps, lengths))):
+        minute += step
+        segments.append(Segment(place, minute, minute + length))
+        minute += length
+    tail = draw(histories()).tail
+    moved = minute + 1 - tail[0].minute if tail else 0
+    return History(tuple(segments), tuple(point._replace(minute=point.minute + moved) for point in tail))
+
+
+def neighbours(a: int, b: int) -> bool:
+    return {a, b} != {1100, 3301}
+
+
+def plainly(history: History, rule: StayRules, window: Window, since_min: int | None) -> tuple[int, ...]:
+    found = visited(timeline(history), rule, neighbours, window, since_min, CHINA)
+    return tuple(visit.place for visit in found.visits)
+
+
+@given(homes() | histories() | journeys(), rules, windows, st.none() | st.integers(BASE_MIN, BASE_MIN + 5000))
+def test_the_places_are_those_of_the_plain_way(
+    history: History, rule: StayRules, window: Window, since_min: int | None
+) -> None:
+    blob = pack_history(history)
+    found = named(blob, rule, neighbours, window, since_min, CHINA)
+    assert found == plainly(history, rule, window, since_min)
+
+
+@given(homes() | histories() | journeys(), st.data())
+def test_damaged_bytes_are_refused_as_the_plain_way_refuses_them(
+    history: History, data: st.DataObject
+) -> None:
+    """Changed bytes that still are a history give what that history gives."""
+    blob = bytearray(pack_history(history) or b"?")
+    for _ in range(data.draw(st.integers(1, 3))):
+        blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(blob[: data.draw(st.integers(0, len(blob)))] if data.draw(st.booleans()) else blob)
+    window = Window(EPOCH_MIN, EPOCH_MIN + 2**24)
+
+    def answer(way: object) -> object:
+        try:
+            if way is named:
+                return named(cut, StayRules(), neighbours, window, None, CHINA)
+            return plainly(unpack_history(cut), StayRules(), window, None)
+        except RecordError:
+            return RecordError
+
+    assert answer(named) == answer(plainly)
+
+
+def test_a_record_tells_who_and_where() -> None:
+    """Of no record nobody and nothing; of a forgotten number nothing."""
+    window = Window(BASE_MIN, BASE_MIN + DAY_MIN)
+    history = History(
+        (Segment(1100, BASE_MIN, BASE_MIN + 300), Segment(3101, BASE_MIN + 400, BASE_MIN + 900))
+    )
+    someone = Subscriber(2, b"abc", "en", imported=True)
+    gone = Subscriber(forgotten=True)
+
+    def found(record: bytes | None) -> tuple[Subscriber, tuple[int, ...]]:
+        return look_up(record, StayRules(), neighbours, window, CHINA)
+
+    assert found(None) == (NOBODY, ())
+    assert found(pack(Record(someone, history), 1)) == (someone, (3101, 1100))
+    assert found(pack(Record(someone), 1)) == (someone, ())
+    assert found(pack(Record(gone, history), 1)) == (gone, ())
