@@ -10,11 +10,12 @@ NPM_PEER := tests/foreign/npm
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+CLUSTER_ARGS ?=
 
-.PHONY: help setup run test check bench pictures replies lock clean
+.PHONY: help setup run test check bench cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.runtime ## make .venv with the command .venv/bin/cxmyd
 
@@ -35,6 +36,14 @@ check: .venv/.dev ## lint, format, types, import rules
 bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
 	@scripts/test-tools
 	@$(BIN)/python bench/compare.py $(BENCH_ARGS)
+
+cluster: .venv/.dev ## a Redis Cluster of three primaries and three replicas on this machine (Ctrl-C ends all of it)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.cluster.start $(CLUSTER_ARGS)
+
+chaos-store: .venv/.dev ## nodes of a cluster killed, paused and emptied under load: what is lost, and for how long (6 minutes)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.cluster.chaos $(BENCH_ARGS)
 
 pictures: .venv/.dev ## take the pictures of the documentation from the running project
 	@scripts/test-tools
