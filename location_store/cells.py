@@ -19,6 +19,7 @@ import polars as pl
 from location_store.boundaries import Boundaries
 from location_store.columns import Block, Shape, blocks, set_aside
 from location_store.errors import BadInput, StoreRefused
+from location_store.index import Column, Index
 from location_store.places import Places
 from location_store.rejects import Rejects
 
@@ -30,6 +31,9 @@ MAX_CELL: Final = 2**36 - 1
 MAX_CODE: Final = 999
 """Mobile country and network codes have at most three digits (3GPP TS 23.003 §2.2)."""
 
+MAX_ASKED: Final = 2**24
+"""Cells of one network that are kept at hand; files full of invented ones must not fill the memory."""
+
 _AREA_SHIFT = np.uint64(36)
 _ROW = np.dtype([("network", "<u4"), ("cell", "<u8"), ("place", "<u2")])
 
@@ -38,17 +42,19 @@ Rows = npt.NDArray[np.void]
 
 
 class CellTable:
-    """Cells of many networks and the place of each. Immutable."""
+    """Cells of many networks and the place of each. What it says does not change."""
 
     def __init__(self, rows: Rows) -> None:
         """`rows`: as `rows_of` makes them, in any order; of rows for one cell the last one wins."""
         rows = _sorted_unique(rows)
         self._rows = rows
-        self._cell = np.ascontiguousarray(rows["cell"])
-        self._place = np.ascontiguousarray(rows["place"])
+        cells, places = (np.ascontiguousarray(rows[name]) for name in ("cell", "place"))
         networks, starts = np.unique(rows["network"], return_index=True)
         bounds = pairwise([*starts.tolist(), len(rows)])
-        self._ranges = [(network, *bound) for network, bound in zip(networks.tolist(), bounds, strict=True)]
+        self._networks = {
+            network: _Network(cells[start:end], places[start:end])
+            for network, (start, end) in zip(networks.tolist(), bounds, strict=True)
+        }
 
     @classmethod
     def load(cls, data_dir: Path) -> "CellTable":
@@ -94,17 +100,35 @@ class CellTable:
         possible = in_range(mcc, mnc, area, cell)
         network = np.where(possible, mcc * 1000 + mnc, -1)
         key = _key(area, cell)
-        for code, start, end in self._ranges:
+        for code, cells in self._networks.items():
             asked = np.flatnonzero(network == code)
-            if not len(asked):
-                continue
-            wanted = key[asked]
-            at = np.minimum(start + np.searchsorted(self._cell[start:end], wanted), end - 1)
-            found[asked] = np.where(self._cell[at] == wanted, self._place[at], 0)
+            if asked.size:
+                found[asked] = cells.lookup(key[asked])
         return found
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+class _Network:
+    """The cells of one network; found again by a hash: sightings repeat them."""
+
+    def __init__(self, cells: npt.NDArray[np.uint64], places: npt.NDArray[np.uint16]) -> None:
+        """cells: ascending, at least one; places: theirs."""
+        self._cells, self._places = cells, places
+        self._asked, self._found = Index(), Column(np.uint16)
+
+    def lookup(self, wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
+        """The place of each cell, 0 for one that is not there."""
+        if self._found.size > MAX_ASKED:
+            self._asked, self._found = Index(), Column(np.uint16)
+        index = self._asked.of(wanted.astype(np.int64))
+        new = self._asked.known.values[self._found.size :].astype(np.uint64)
+        if new.size:
+            at = np.minimum(np.searchsorted(self._cells, new), self._cells.size - 1)
+            self._found.extend(np.where(self._cells[at] == new, self._places[at], 0))
+        found: npt.NDArray[np.uint16] = self._found.values[index]
+        return found
 
 
 _MEND = "move it away and run `cxmyd cells import` again with all your files"

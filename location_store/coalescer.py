@@ -21,11 +21,18 @@ import numpy as np
 import numpy.typing as npt
 
 from location_store.errors import StoreUnavailable
+from location_store.index import Column, Index
 from location_store.merge import Limits, in_time, merge_sorted, newest
 from location_store.nodes import Flight
-from location_store.pending import Column, Numbers, Rows
-from location_store.pseudonyms import FIELD_BYTES, Pseudonym, Pseudonyms
-from location_store.record_columns import Ints, Points
+from location_store.pending import Rows
+from location_store.pseudonyms import (
+    DIGEST_BYTES,
+    FIELD_BYTES,
+    PLACE_BYTES,
+    Pseudonym,
+    Pseudonyms,
+)
+from location_store.record_columns import Bytes, Ints, Points
 from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store, bucket_key
 
 SLICE_RECORDS = 16_384
@@ -49,7 +56,7 @@ class Pending:
         self.rows = Rows(base_min)
         self._store = store
         self._pseudonyms = pseudonyms
-        self._numbers = Numbers()
+        self._numbers = Index()
         # of each subscriber
         self._bucket = Column(np.int64)
         self._field = Column(np.uint8, FIELD_BYTES)
@@ -65,7 +72,7 @@ class Pending:
 
         minute: since the epoch of records. Raises StoreUnavailable before anything is gathered.
         """
-        owner = self._numbers.index(msisdn)
+        owner = self._numbers.of(msisdn)
         if self._numbers.known.size > self._bucket.size:
             self._meet(self._numbers.known.values[self._bucket.size :])
         newest_min = self._newest.values
@@ -97,17 +104,21 @@ class Pending:
 
     def _meet(self, numbers: Ints) -> None:
         """Subscribers that are new here: where their records lie, and when they were seen last."""
-        pseudonyms = [self._pseudonyms.of(str(number)) for number in numbers.tolist()]
-        found = np.concatenate(
-            [
-                newest(self._store.read(pseudonyms[start : start + SLICE_RECORDS]))
-                for start in range(0, len(pseudonyms), SLICE_RECORDS)
-            ]
-        )
-        buckets = self._pseudonyms.layout.buckets
-        self._bucket.extend(np.array([p.partition * buckets + p.bucket for p in pseudonyms], np.int64))
-        fields = np.frombuffer(b"".join(p.field for p in pseudonyms), np.uint8)
-        self._field.extend(fields.reshape(-1, FIELD_BYTES))
+        digests = np.frombuffer(self._pseudonyms.digests(numbers.tolist()), np.uint8)
+        digests = digests.reshape(-1, DIGEST_BYTES)
+        place = digests[:, :PLACE_BYTES].copy().view(">u8").ravel()
+        partitions, buckets = self._pseudonyms.layout
+        bucket, partition = np.divmod((place % (partitions * buckets)).astype(np.int64), partitions)
+        bucket += partition * buckets
+        field = digests[:, PLACE_BYTES:]
+
+        found = np.empty(numbers.size, np.int64)
+        order = np.argsort(bucket, kind="stable")
+        for start in range(0, order.size, SLICE_RECORDS):
+            some = order[start : start + SLICE_RECORDS]
+            found[some] = newest(self._store.finish_read(self._start_read(bucket[some], field[some])))
+        self._bucket.extend(bucket)
+        self._field.extend(field)
         self._newest.extend(found)
 
     def _sweep(self, rows: Ints, limits: Limits) -> Ints:
@@ -118,11 +129,11 @@ class Pending:
         ends = [*(each[0] for each in slices[1:]), rows.size]
         conflicts: list[Ints] = []
         writing: _Writing | None = None
-        reading = self._start_read(rank[slices[0]])
+        reading = self._start_read(*self._places(rank[slices[0]]))
         for number, (begin, end) in enumerate(zip(slices, ends, strict=True)):
             states = self._store.finish_read(reading)
             if number + 1 < len(slices):
-                reading = self._start_read(rank[slices[number + 1]])
+                reading = self._start_read(*self._places(rank[slices[number + 1]]))
             count = np.diff(begin, append=end)
             of_slice = slice(begin[0], end)
             points = Points(np.repeat(np.arange(begin.size), count), minute[of_slice], place[of_slice])
@@ -137,31 +148,37 @@ class Pending:
         assert writing is not None, "there are rows"
         return np.concatenate([*conflicts, self._finish_write(writing)])
 
-    def _start_read(self, ranks: Ints) -> Flight:
-        fields = self._fields(ranks)
-        return self._store.start_read((key, fields[begin:end]) for key, begin, end in self._batches(ranks))
+    def _places(self, ranks: Ints) -> tuple[Ints, Bytes]:
+        """Bucket and field of each record."""
+        owners = self._order[ranks]
+        return self._bucket.values[owners], self._field.values[owners]
+
+    def _start_read(self, bucket: Ints, field: Bytes) -> Flight:
+        fields = _split(field)
+        return self._store.start_read((key, fields[begin:end]) for key, begin, end in self._batches(bucket))
 
     def _start_write(self, ranks: Ints, blobs: Sequence[bytes], expected: Sequence[bytes]) -> _Writing:
-        parts = [part for each in zip(self._fields(ranks), expected, blobs, strict=True) for part in each]
-        batches = list(self._batches(ranks))
+        bucket, field = self._places(ranks)
+        parts = [part for each in zip(_split(field), expected, blobs, strict=True) for part in each]
+        batches = list(self._batches(bucket))
         flight = self._store.start_put((key, parts[3 * begin : 3 * end]) for key, begin, end in batches)
         return _Writing(flight, [end - begin for _, begin, end in batches], ranks)
 
     def _finish_write(self, writing: _Writing) -> Ints:
         return writing.ranks[self._store.finish_put(writing.flight, writing.sizes)]
 
-    def _fields(self, ranks: Ints) -> list[bytes]:
-        data = self._field.values[self._order[ranks]].tobytes()
-        return [data[at : at + FIELD_BYTES] for at in range(0, len(data), FIELD_BYTES)]
-
-    def _batches(self, ranks: Ints) -> Iterator[tuple[bytes, int, int]]:
-        """Key of a bucket, and from where to where its records stand in `ranks`."""
-        bucket = self._bucket.values[self._order[ranks]]
+    def _batches(self, bucket: Ints) -> Iterator[tuple[bytes, int, int]]:
+        """Key of a bucket, and from where to where it stands in the column."""
         begins = np.flatnonzero(np.append(True, bucket[1:] != bucket[:-1])[: bucket.size])
-        ends = np.append(begins[1:], bucket.size)
+        ends = np.append(begins[1:], bucket.size)[: begins.size]
         buckets = self._pseudonyms.layout.buckets
         for number, begin, end in zip(bucket[begins].tolist(), begins.tolist(), ends.tolist(), strict=True):
             partition, index = divmod(number, buckets)
             key = bucket_key(Pseudonym(partition, index, b""))
             for start in range(begin, end, FIELDS_A_CALL):
                 yield key, start, min(start + FIELDS_A_CALL, end)
+
+
+def _split(field: Bytes) -> list[bytes]:
+    data = field.tobytes()
+    return [data[at : at + FIELD_BYTES] for at in range(0, len(data), FIELD_BYTES)]

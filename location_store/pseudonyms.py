@@ -9,6 +9,7 @@ Invariant: pure; same key, layout and number, same pseudonym, in every process. 
 the audit log.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ __all__ = ["Key", "KeyFile", "Layout", "Pseudonym", "Pseudonyms"]
 
 FIELD_BYTES = 7
 ID_DIGEST_BYTES = 3
-_PLACE_BYTES = 8
+PLACE_BYTES = 8
+DIGEST_BYTES = PLACE_BYTES + FIELD_BYTES
 SUBSCRIBERS_PER_BUCKET = (
     128  # a listpack of about 5 KB: small enough to search, large enough to share its overhead
 )
@@ -67,14 +69,19 @@ class Pseudonyms:
 
     def of(self, msisdn: str) -> Pseudonym:
         """The pseudonym of an MSISDN (E.164 digits as `msisdn.normalise` gives them)."""
-        digest = blake2b(
-            msisdn.encode("ascii"), digest_size=_PLACE_BYTES + FIELD_BYTES, key=self._pseudonym_key
-        ).digest()
+        digest = self.digests([msisdn])
         partitions, buckets = self.layout
         bucket, partition = divmod(
-            int.from_bytes(digest[:_PLACE_BYTES], "big") % (partitions * buckets), partitions
+            int.from_bytes(digest[:PLACE_BYTES], "big") % (partitions * buckets), partitions
         )
-        return Pseudonym(partition, bucket, digest[_PLACE_BYTES:])
+        return Pseudonym(partition, bucket, digest[PLACE_BYTES:])
+
+    def digests(self, msisdns: Iterable[str | int]) -> bytes:
+        """What pseudonyms are cut from, 15 bytes a number: PLACE_BYTES for the bucket, FIELD_BYTES."""
+        key = self._pseudonym_key
+        return b"".join(
+            [blake2b(str(msisdn).encode(), digest_size=DIGEST_BYTES, key=key).digest() for msisdn in msisdns]
+        )
 
     def id_digest(self, msisdn: str, last4: str) -> bytes:
         """3 bytes that stand for the last four of the ID document, bound to the number; x equals X.
