@@ -27,7 +27,7 @@ from location_store.errors import BadInput
 from location_store.feeds.feed import Batch, FeedUnavailable, Origin, RejectedRow, empty_rows
 from location_store.ingest import TURN
 from location_store.order import PROBE_BYTES, TimeOf, fault
-from location_store.sightings import SHAPE
+from location_store.sightings import SHAPE, BadTimes
 from location_store.sources import BLOCK_BYTES
 
 SETTLE_S = 2.0
@@ -175,8 +175,10 @@ class FolderFeed:
             with closing(blocks(found.path, [SHAPE], block_bytes=PROBE_BYTES)) as probe:
                 times = (time_s for time_s in map(self._time_of, probe) if time_s is not None)
                 found.time_s = next(times, inf)
-        except BadInput as error:
+        except BadTimes as error:
             found.time_s, found.reason = 0.0, fault(found.path, error)
+        except BadInput:
+            found.time_s = inf  # reading it will tell, and there may be good rows before that
         _set_count(found.path, tries)
 
     # --- its rows ---
