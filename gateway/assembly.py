@@ -24,6 +24,7 @@ from gateway.redis.park import RedisPark
 from gateway.redis.turns import RedisParts, RedisTurns
 from gateway.smpp.pdu import DeliverSm, SubmitSm
 from gateway.sms.alphabets import Alphabet
+from gateway.sweeping import Sweeping
 from gateway.web.http import Http
 from gateway.web.metrics import Metrics
 from location_store.claims import claims
@@ -54,6 +55,7 @@ class Parts:
     park_worker: ParkWorker
     routes: Routes
     clock: Clock
+    sweeping: Sweeping
     http: Http = field(init=False)
     others: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     queues: list[dict[str, Any]] = field(default_factory=list)  # of the park, as last looked at
@@ -104,6 +106,7 @@ class Parts:
             and all(other is not None and other["ready"] for other in self.others.values())
         )
         self.metrics.store_up.set(self.calls.up)
+        self.metrics.swept.set(self.sweeping.oldest_s or 0)
         for link in self.links:
             self.metrics.binds.labels(link.name).set(link.bound)
         others = [(index, other) for index, other in sorted(self.others.items()) if other is not None]
@@ -120,6 +123,7 @@ class Parts:
             "links": links,
             "listeners": listeners,
             "parked": self.queues,
+            "sweep": self.sweeping.status(),
             "ended": _summed(self.metrics.endings(), *(other["ended"] for _, other in others)),
             "workers": [
                 {"worker": index, "up": other is not None}
@@ -226,8 +230,21 @@ def assemble(
         )
         for i, listen in enumerate(config.listen if listening else ())
     ]
+    sweeping = Sweeping(calls, config.path, config.layout, starts=listening)
     parts = Parts(
-        config, pseudonyms, calls, metrics, links, listeners, receiving, pipeline, park, worker, routes, clock
+        config,
+        pseudonyms,
+        calls,
+        metrics,
+        links,
+        listeners,
+        receiving,
+        pipeline,
+        park,
+        worker,
+        routes,
+        clock,
+        sweeping,
     )
     parts.http = Http(metrics.registry, parts.status)
     return parts

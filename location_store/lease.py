@@ -41,6 +41,11 @@ def _never() -> bool:
     return False
 
 
+def turn_key(name: str) -> bytes:
+    """Where in Redis it is said who has a turn."""
+    return b"cxmyd:turn:" + name.encode()
+
+
 class Lease:
     """One turn, by its name; given back at the end of a `with`."""
 
@@ -56,7 +61,7 @@ class Lease:
     ) -> None:
         """`stop`: ends any waiting. `ttl_s`: how long others wait for a holder that died elsewhere."""
         self._nodes = nodes
-        self._key = b"cxmyd:turn:" + name.encode()
+        self._key = turn_key(name)
         self._path = data_dir / f"{name.replace('/', '_')}.lock"
         self._notice = notice
         self._stop = stop

@@ -64,6 +64,11 @@ class Totals:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
+def turn_name(partitions: range) -> str:
+    """The lease of whoever sweeps these partitions (`lease`)."""
+    return f"sweep/{partitions[0]}-{partitions[-1]}"
+
+
 def last_swept_s(nodes: Nodes, layout: Layout) -> dict[int, float]:
     """Of each partition, when it was last swept (unix seconds); 0 where it never was."""
     marks = nodes.call(SWEPT_KEY, "HGETALL", SWEPT_KEY)

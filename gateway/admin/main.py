@@ -27,6 +27,7 @@ _COMMANDS = {
         "gateway.admin.imports:subscribers", "Subscriber records: carrier, ID digits, language."
     ),
     "ingest": Lazy("gateway.admin.ingest:ingest", "Sightings into the location store."),
+    "sweep": Lazy("gateway.admin.sweep:sweep", "Drop what is older than the window."),
     "sample": Lazy("gateway.admin.sample:sample", "Write a synthetic population."),
     "subscriber": Lazy("gateway.admin.subscriber:subscriber", "One subscriber: show, block, unlock, forget."),
     "parked": Lazy("gateway.admin.parked:parked", "Queries that wait for their answer."),

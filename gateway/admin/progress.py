@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
@@ -21,8 +22,10 @@ Show = Callable[[int, int | None], None]
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Show]:
-    """Gives the callback of an import: so many bytes are read, of how many (None: not known)."""
+def progress_bar(title: str, *, counted: bool = False) -> Iterator[Show]:
+    """Gives the callback of an import: so many bytes are read, of how many (None: not known); `counted`: they
+    are no bytes.
+    """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -30,8 +33,7 @@ def progress_bar(title: str) -> Iterator[Show]:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *((MofNCompleteColumn(),) if counted else (DownloadColumn(), TransferSpeedColumn())),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:

@@ -31,6 +31,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
     for title, value in answer.items():
         if title not in single:
             _print(title, value)
+    if answer.get("sweep", {}).get("overdue"):
+        click.echo("cxmyd: warning: nothing has swept the store for a day: run `cxmyd sweep`", err=True)
 
 
 def _ask(host: str, port: int) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class Metrics:
         )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
+        self.swept = Gauge(
+            "cxmyd_swept_timestamp_seconds",
+            "When the partition that waits longest was swept; 0: not all were yet",
+            registry=registry,
+        )
         self.answers = Rate()
 
     def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None:

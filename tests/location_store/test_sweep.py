@@ -168,7 +168,7 @@ def test_nothing_older_than_the_window(redis_url: str, tmp_path: Path) -> None:
             world.store,
             world.pseudonyms,
             PLACES,
-            {"plain": Carrier(name="plain")},
+            PROFILES,
             ["8613800000001"],
             now_s=now_s,
         )
