@@ -1,13 +1,15 @@
 """Sightings -> segments -> stays -> visited places: what it means to have been somewhere.
 
 A segment is a run of sightings in one place without a silence, so that presence is its length; a stay joins
-the segments of one place over silences of up to 12 h, of which 2 h count. Edges cut piece by piece: of a
-segment the part inside counts whole, of a silence the part inside counts at the rate of that silence. So the
-figures are those of all the sightings, wherever the edges lie.
+the segments of one place over silences of up to 12 h, of which 2 h count (of a phone that is seen to be heard
+less often, its own rhythm). Edges cut piece by piece: of a segment the part inside counts whole, of a silence
+the part inside counts at the rate of that silence. So the figures are those of all the sightings, wherever
+the edges lie.
 
 Invariant: pure; timelines (lists of segments) and stays are sorted and do not overlap, and dwell never
 exceeds length. A sighting is a segment of no length: sightings one by one have the stays of folded ones. All
-times are unix minutes. Called by whoever answers or shows a history; `merge` folds by the same limits.
+times are unix minutes. Called by whoever answers or shows a history; `explain` tells its steps, `merge` folds
+by the same limits.
 """
 
 from bisect import bisect_right
@@ -21,7 +23,15 @@ from location_store.window import Window, day_starts
 MAX_STEP_MIN = 120  # a silence between two sightings in one place counts as presence for so long at most
 NEW_STAY_GAP_MIN = 720  # a silence longer than this ends the stay: the phone was off, or away unseen
 END_OF_TIME_MIN = 2**40
-MAX_HALF_GAP_MIN = 30  # of the gap to the neighbouring stay, half is given to each, up to this
+HALF_GAP_SHARE = 1 / 4  # of the gap to the next stay each gets half, up to so much of a step: 30 min of 2 h
+
+MAX_RHYTHM_MIN = 210  # 3 h, as 2G networks set their periodic update (T3212), and half an hour
+MIN_RHYTHM_SILENCES = 8  # a day of them
+RHYTHM_SHARE = 3  # silences in the rhythm last so many times longer than all the time without any silence
+
+MIN_RETURNS = 2  # once back and there again is two trips; twice is a phone between two masts
+MAX_HABIT = 3  # of other brief times there: more, and the phone is at home where the neighbour is heard
+BEYOND_SHARE = 0.6  # of an interrupted visit's time beyond N the phone was there at least
 
 StayRule = Literal["continuous", "daily-span"]
 Neighbours = Callable[[int, int], bool]
@@ -94,7 +104,41 @@ class Visits(NamedTuple):
     stays: list[Stay]
 
 
-def runs(timeline: Iterable[Segment]) -> list[Run]:
+class Steps(NamedTuple):
+    """How `visited` comes to its stays: after each step, all that is known; then the parts in the window.
+
+    step_min: of a silence so much counts.
+    """
+
+    step_min: int
+    stays: list[Run]
+    settled: list[Run]
+    inside: list[Run]
+
+
+def rhythm_min(timeline: Sequence[Segment]) -> int:
+    """Of a silence so many minutes count as presence: 2 h, or a rarely heard phone's own rhythm, up to 3.5 h.
+
+    The rhythm is the median of the silences of 2 to 3.5 h. They are a rhythm where there are 8 or more, at
+    least as many as longer ones, and they last three times as long as all the time without silences: a phone
+    that is heard hourly has none, whatever silences there are.
+    """
+    silences = []
+    last = timeline[0].first_min
+    for _, first, end in timeline:
+        if first - last > MAX_STEP_MIN:
+            silences.append(first - last)
+        last = end
+    if len(silences) < MIN_RHYTHM_SILENCES:
+        return MAX_STEP_MIN
+    regular = sorted(silence for silence in silences if silence <= MAX_RHYTHM_MIN)
+    if len(regular) < MIN_RHYTHM_SILENCES or 2 * len(regular) < len(silences):
+        return MAX_STEP_MIN
+    heard_min = timeline[-1].last_min - timeline[0].first_min - sum(silences)
+    return regular[len(regular) // 2] if sum(regular) >= RHYTHM_SHARE * heard_min else MAX_STEP_MIN
+
+
+def runs(timeline: Iterable[Segment], step_min: int = MAX_STEP_MIN) -> list[Run]:
     """The stays of a timeline: segments in one place with silences of up to 12 h between them."""
     groups: list[list[Segment]] = []
     place, last = -1, 0
@@ -104,39 +148,52 @@ def runs(timeline: Iterable[Segment]) -> list[Run]:
         else:
             groups.append([segment])
         place, _, last = segment
-    return [_run(group) for group in groups]
+    return [_run(group, step_min) for group in groups]
 
 
-def _run(segments: Sequence[Segment]) -> Run:
+def _run(segments: Sequence[Segment], step_min: int) -> Run:
     first, last = segments[0].first_min, segments[-1].last_min
-    return Run(segments[0].place, first, last, _presence(segments, first, last), tuple(segments))
+    if len(segments) == 1:
+        return Run(segments[0].place, first, last, last - first, (segments[0],))
+    return Run(segments[0].place, first, last, _presence(segments, first, last, step_min), tuple(segments))
 
 
-def _presence(segments: Sequence[Segment], start_min: int, end_min: int) -> float:
+def _presence(segments: Sequence[Segment], start_min: int, end_min: int, step_min: int) -> float:
     """The minutes of presence in [start_min, end_min], which lies within the segments.
 
-    All of it but the silences over 2 h: of each of these 2 h count, spread evenly over it.
+    All of it but the silences over a step: of each of these a step counts, spread evenly over it.
     """
     absent = 0.0
     for before, after in pairwise(segments):
         silence = after.first_min - before.last_min
-        if silence > MAX_STEP_MIN:
+        if silence > step_min:
             inside = min(after.first_min, end_min) - max(before.last_min, start_min)
-            absent += (silence - MAX_STEP_MIN) * max(inside, 0) / silence
+            absent += (silence - step_min) * max(inside, 0) / silence
     return end_min - start_min - absent
 
 
-def absorb_drift(stays: Iterable[Run], neighbours: Neighbours, stay_hours: float = 4.0) -> list[Run]:
+def absorb_drift(
+    stays: Iterable[Run], neighbours: Neighbours, stay_hours: float = 4.0, step_min: int = MAX_STEP_MIN
+) -> list[Run]:
     """Border drift taken out: the phone stayed in A and camped on a cell of the neighbour B for a while.
 
     A, B, A' in a row become one stay A when A and B are neighbours, A was stayed in for at least N =
     stay_hours and longer than B, B for less than N, and A was left at most 3 N before the return. Its dwell
     takes in both gaps (2 h each at most) and B's. Left to right; what was joined may join again, so many
-    flips collapse. The limits were tuned at N = 4.
+    flips collapse. Unless it is the other way round: a visit to B with flips back to A (`_visit_end`).
     """
+    known = list(stays)
+    if len(known) < 3:
+        return known
     long_min, away_min = 60 * stay_hours, 180 * stay_hours
     out: list[Run] = []
-    for stay in stays:
+    i = tried = 0
+    while i < len(known):
+        stay = known[i]
+        if tried <= i < len(known) - 2 * MIN_RETURNS and out and out[-1].dwell_min >= long_min:
+            tried, visit = _visit_end(known, i, out[-1].place, neighbours, long_min, step_min)
+            if visit is not None:
+                stay, i = visit, tried - 1
         if len(out) >= 2 and out[-2].place == stay.place:
             home, away = out[-2:]
             drifted = (
@@ -145,23 +202,81 @@ def absorb_drift(stays: Iterable[Run], neighbours: Neighbours, stay_hours: float
                 and away.dwell_min < min(long_min, home.dwell_min)
                 and stay.first_min - home.last_min <= away_min
                 and neighbours(home.place, away.place)
+                and not (step_min > MAX_STEP_MIN and _seldom(known, home, away, stay, long_min, step_min))
             )
             if drifted:
-                out[-2:] = [_joined(home, away, stay)]
+                out[-2:] = [_joined(home, away, stay, step_min)]
+                i += 1
                 continue
         out.append(stay)
+        i += 1
     return out
 
 
-def _joined(home: Run, away: Run, back: Run) -> Run:
+def _seldom(  # noqa: PLR0917 -- what the caller has in hand
+    known: Sequence[Run], home: Run, away: Run, back: Run, long_min: float, step_min: int
+) -> bool:
+    """Whether a phone that is seldom heard was away for N, half gaps included, and is not so as a habit.
+
+    Two sightings 3 h apart are all that there may be of a stay of 5 h.
+    """
+    figure = away.dwell_min + sum(half_gaps([home, away, back], step_min))
+    return figure >= long_min and _brief(known, away.place, long_min) <= MAX_HABIT + 1
+
+
+def _visit_end(  # noqa: PLR0917 -- what the caller has in hand
+    known: Sequence[Run], start: int, home: int, neighbours: Neighbours, long_min: float, step_min: int
+) -> tuple[int, Run | None]:
+    """The visit next door that begins with known[start], and the index behind it; no visit: behind the flips.
+
+    B, A, B, A, B, twice back in A at least: every time in B below N, every return within N, in B for N and
+    for 60 % of the time beyond, half gaps included; and in B on no more than 3 other occasions. Who lives at
+    a border flips over again and again, a visitor during his visit.
+    """
+    place, last = known[start].place, start
+    if known[start].dwell_min < long_min and place != home:
+        while (
+            last + 2 < len(known)
+            and known[last + 1].place == home
+            and known[last + 2].place == place
+            and known[last + 2].dwell_min < long_min
+            and known[last + 2].first_min - known[last].last_min <= long_min
+        ):
+            last += 2
+    pieces = known[start : last + 1]
+    if last - start < 2 * MIN_RETURNS or not neighbours(home, place):
+        return last + 1, None
+    there = sum(piece.dwell_min for piece in pieces[::2]) + sum(half_gaps(pieces, step_min))
+    beyond = pieces[-1].last_min - pieces[0].first_min - long_min
+    if there < long_min + BEYOND_SHARE * max(beyond, 0):
+        return last + 1, None
+    if _brief(known, place, long_min) - len(pieces[::2]) > MAX_HABIT:
+        return last + 1, None
+    visit = pieces[0]
+    for flip, back in zip(pieces[1::2], pieces[2::2], strict=True):
+        visit = _joined(visit, flip, back, step_min)
+    return last + 1, visit
+
+
+def _brief(known: Sequence[Run], place: int, long_min: float) -> int:
+    """How many times the phone was there for less than N."""
+    return sum(stay.place == place and stay.dwell_min < long_min for stay in known)
+
+
+def _joined(home: Run, away: Run, back: Run, step_min: int) -> Run:
     leaving, returning = away.first_min - home.last_min, back.first_min - away.last_min
-    gaps = min(leaving, MAX_STEP_MIN) + min(returning, MAX_STEP_MIN)
+    gaps = min(leaving, step_min) + min(returning, step_min)
     dwell = home.dwell_min + away.dwell_min + back.dwell_min + gaps
     segments = home.segments + away.segments + back.segments
     return Run(home.place, home.first_min, back.last_min, dwell, segments)
 
 
-def clip(stays: Iterable[Run], start_min: int = 0, end_min: int = END_OF_TIME_MIN) -> list[Run]:
+def clip(
+    stays: Iterable[Run],
+    start_min: int = 0,
+    end_min: int = END_OF_TIME_MIN,
+    step_min: int = MAX_STEP_MIN,
+) -> list[Run]:
     """The parts inside [start_min, end_min), each with the presence inside.
 
     A stay that is cut begins or ends at the edge, so that it keeps its full length up to midnight.
@@ -173,12 +288,12 @@ def clip(stays: Iterable[Run], start_min: int = 0, end_min: int = END_OF_TIME_MI
             out.append(stay)
         elif last >= start_min and first < end_min:
             begin, end = max(first, start_min), min(last, end_min)
-            out.append(Run(place, begin, end, _presence(segments, begin, end), segments))
+            out.append(Run(place, begin, end, _presence(segments, begin, end, step_min), segments))
     return out
 
 
 def visited(  # noqa: PLR0917 -- what is known, the rules, the window
-    timeline: Iterable[Segment],
+    timeline: Sequence[Segment],
     rules: StayRules,
     neighbours: Neighbours,
     window: Window,
@@ -191,15 +306,10 @@ def visited(  # noqa: PLR0917 -- what is known, the rules, the window
     that is known, also before the window's start and after its end; (3) both edges of the window clip, also
     through what drift took in; (4) the rule decides on the parts inside.
     """
-    known = runs(timeline)
-    if since_min is not None:
-        known = clip(known, start_min=since_min)
-    if rules.drift:
-        known = absorb_drift(known, neighbours, rules.stay_hours)
-    inside = clip(known, window.start_min, window.end_min)
+    step_min, _, _, inside = steps(timeline, rules, neighbours, window, since_min)
     if not inside:
         return Visits([], [])
-    longest = _continuous(inside) if rules.stay_rule == "continuous" else _daily_span(inside, tz)
+    longest = continuous(inside, step_min) if rules.stay_rule == "continuous" else _daily(inside, tz)
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for stay in inside:
@@ -211,36 +321,78 @@ def visited(  # noqa: PLR0917 -- what is known, the rules, the window
     return Visits(visits, [Stay(*stay[:4]) for stay in inside])
 
 
-def _continuous(stays: Sequence[Run]) -> dict[int, float]:
-    """Per place its longest single stay, never a sum, with half of each adjoining gap up to 30 min.
+def steps(
+    timeline: Sequence[Segment],
+    rules: StayRules,
+    neighbours: Neighbours,
+    window: Window,
+    since_min: int | None,
+) -> Steps:
+    """The stays of a timeline, without drift, and their parts in the window."""
+    step_min = MAX_STEP_MIN
+    stays = runs(timeline)
+    if len(timeline) > MIN_RHYTHM_SILENCES:
+        step_min = rhythm_min(timeline if since_min is None else _since(timeline, since_min))
+        if step_min != MAX_STEP_MIN:
+            stays = runs(timeline, step_min)
+    if since_min is not None:
+        stays = clip(stays, since_min, step_min=step_min)
+    settled = absorb_drift(stays, neighbours, rules.stay_hours, step_min) if rules.drift else stays
+    return Steps(step_min, stays, settled, clip(settled, window.start_min, window.end_min, step_min))
 
-    A gap lies between two stays of the list: a stay at the edge of the window gets none on that side.
+
+def _since(timeline: Sequence[Segment], since_min: int) -> list[Segment]:
+    return [
+        segment._replace(first_min=max(segment.first_min, since_min))
+        for segment in timeline
+        if segment.last_min >= since_min
+    ] or [Segment(0, since_min, since_min)]
+
+
+def half_gaps(stays: Sequence[Run], step_min: int = MAX_STEP_MIN) -> list[float]:
+    """What each of the gaps between the stays gives to either of them: half of it, up to 30 min.
+
+    A stay at the edge of the window has no gap on that side.
     """
+    most = HALF_GAP_SHARE * step_min
+    return [min((after.first_min - before.last_min) / 2, most) for before, after in pairwise(stays)]
+
+
+def continuous(stays: Sequence[Run], step_min: int = MAX_STEP_MIN) -> dict[int, float]:
+    """Per place its longest single stay, never a sum, with its half gaps."""
     longest: dict[int, float] = {}
-    gaps = [after.first_min - before.last_min for before, after in pairwise(stays)]
-    for stay, before, after in zip(stays, [0, *gaps], [*gaps, 0], strict=True):
-        halves = min(before / 2, MAX_HALF_GAP_MIN) + min(after / 2, MAX_HALF_GAP_MIN)
-        longest[stay.place] = max(longest.get(stay.place, 0.0), stay.dwell_min + halves)
+    before = 0.0
+    for stay, after in zip(stays, [*half_gaps(stays, step_min), 0.0], strict=True):
+        figure = stay.dwell_min + before + after
+        if figure > longest.get(stay.place, -1.0):
+            longest[stay.place] = figure
+        before = after
     return longest
 
 
-def _daily_span(stays: Sequence[Run], tz: ZoneInfo) -> dict[int, float]:
-    """Per place its longest span in one local day, from first to last sighting, whatever lies between.
+def daily_spans(stays: Sequence[Run], tz: ZoneInfo) -> dict[tuple[int, int], tuple[int, int]]:
+    """Per place and local day (the minute it begins) the first and the last sighting, whatever lies between.
 
     Sightings known are the ends of segments. Only where a segment goes on over midnight, or over an edge, is
     that taken for one; `merge` can be told to end segments at midnight, and then every span is exact.
     """
     days = day_starts(Window(stays[0].first_min, stays[-1].last_min + 1), tz)
     edges = [*days, END_OF_TIME_MIN]
-    earliest: dict[tuple[int, int], int] = {}
-    longest: dict[int, float] = {}
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
     for stay in stays:
         for segment in stay.segments:
             first, last = max(segment.first_min, stay.first_min), min(segment.last_min, stay.last_min)
             if first > last:
                 continue  # beyond the edge
             for day in range(bisect_right(days, first) - 1, bisect_right(days, last)):
-                begin = earliest.setdefault((stay.place, day), max(first, edges[day]))
-                span = min(last, edges[day + 1]) - begin
-                longest[stay.place] = max(longest.get(stay.place, 0.0), span)
+                key = stay.place, days[day]
+                begin = max(first, edges[day])
+                spans[key] = spans.get(key, (begin, 0))[0], min(last, edges[day + 1])
+    return spans
+
+
+def _daily(stays: Sequence[Run], tz: ZoneInfo) -> dict[int, float]:
+    longest: dict[int, float] = {}
+    for (place, _), (first, last) in daily_spans(stays, tz).items():
+        longest[place] = max(longest.get(place, 0.0), last - first)
     return longest
