@@ -26,7 +26,7 @@ from bench.store.people import BLOCK
 from gateway.redis.calls import Calls
 from gateway.redis.library import LIBRARY
 from gateway.redis.turns import RedisTurns
-from location_store.lookup import look_up
+from location_store.lookup import places_of
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
 from location_store.record import History, Segment, pack_history
@@ -113,10 +113,11 @@ async def _ask(bench: Bench) -> dict[str, Any]:
     of = bench.pseudonyms.of
     rules = StayRules()
 
-    async def places_of(number: str) -> tuple[int, ...]:
+    async def visited(number: str) -> tuple[int, ...]:
         who = of(number)
         key = bucket_key(who)
-        return look_up(await calls.call(key, b"HGET", key, who.field), rules, neighbours, WINDOW, CHINA)[1]
+        record = await calls.call(key, b"HGET", key, who.field)
+        return places_of(record, rules, neighbours, WINDOW, CHINA)
 
     turns = RedisTurns(calls, dedup_window_s=30, lease_s=0.5, monotonic=time.monotonic)
 
@@ -126,12 +127,12 @@ async def _ask(bench: Bench) -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)  # as the gateway does
-    await _closed(places_of, bench.numbers, 0.5)
+    await _closed(visited, bench.numbers, 0.5)
     before, ours_s, server_s = _seen(bench.engine), time.process_time(), bench.engine.cpu_s()
-    per_s, done = await _closed(places_of, bench.numbers, CLOSED_S)
+    per_s, done = await _closed(visited, bench.numbers, CLOSED_S)
     after = _seen(bench.engine)
     used_s, server_s = time.process_time() - ours_s, bench.engine.cpu_s() - server_s
-    latencies = await _open(places_of, bench.numbers, per_s / 2, OPEN_S)
+    latencies = await _open(visited, bench.numbers, per_s / 2, OPEN_S)
     begins_per_s, _ = await _closed(turn_of, bench.numbers, 2.0)
     await calls.close()
     p50, p99 = np.percentile(latencies, [50, 99])

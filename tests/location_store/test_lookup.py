@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from location_store.epoch import EPOCH_MIN
 from location_store.errors import RecordError
-from location_store.lookup import look_up, named
+from location_store.lookup import named, places_of
 from location_store.record import History, Record, pack, pack_history, timeline, unpack_history
 from location_store.stays import Segment, StayRules, visited
-from location_store.subscribers import NOBODY, Subscriber
+from location_store.subscribers import Subscriber
 from location_store.window import Window
 from tests.location_store.histories import BASE_MIN, histories
 from tests.location_store.test_sole import CHINA, DAY_MIN, homes, rules, windows
@@ -71,19 +71,21 @@ def test_damaged_bytes_are_refused_as_the_plain_way_refuses_them(
     assert answer(named) == answer(plainly)
 
 
-def test_a_record_tells_who_and_where() -> None:
-    """Of no record nobody and nothing; of a forgotten number nothing."""
+def test_what_a_record_hides_is_not_named() -> None:
+    """Nothing of no record, of a forgotten number, and before `since`."""
     window = Window(BASE_MIN, BASE_MIN + DAY_MIN)
     history = History(
         (Segment(1100, BASE_MIN, BASE_MIN + 300), Segment(3101, BASE_MIN + 400, BASE_MIN + 900))
     )
     someone = Subscriber(2, b"abc", "en", imported=True)
-    gone = Subscriber(forgotten=True)
 
-    def found(record: bytes | None) -> tuple[Subscriber, tuple[int, ...]]:
-        return look_up(record, StayRules(), neighbours, window, CHINA)
+    def found(subscriber: Subscriber | None, history: History = history) -> tuple[int, ...]:
+        record = None if subscriber is None else pack(Record(subscriber, history), 1)
+        return places_of(record, StayRules(), neighbours, window, CHINA)
 
-    assert found(None) == (NOBODY, ())
-    assert found(pack(Record(someone, history), 1)) == (someone, (3101, 1100))
-    assert found(pack(Record(someone), 1)) == (someone, ())
-    assert found(pack(Record(gone, history), 1)) == (gone, ())
+    assert found(someone) == (3101, 1100)
+    assert found(someone._replace(since_min=BASE_MIN)) == (3101, 1100)
+    assert found(someone._replace(since_min=BASE_MIN + 350)) == (3101,)
+    assert found(Subscriber(forgotten=True)) == ()
+    assert found(someone, History()) == ()
+    assert found(None) == ()
