@@ -171,7 +171,7 @@ class _Run:
             each_s = timeout_s / len(self._open)
             batch = self._insist(partial(feed.poll, each_s))
             if batch is not None:
-                if not self._files.wait():
+                if not self._insist(self._files.wait):
                     return any_rows  # told to stop: it is read again by the next run
                 self._take(feed, batch)
                 any_rows = True
