@@ -15,23 +15,37 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import polars as pl
 
 from bench.store import engines, results
 from bench.store.engines import Engine
 from bench.store.histories import START_S, WINDOW_DAYS, Plan, build, imported
 from bench.store.people import DAY_S
-from bench.store.population import Cells, write
+from bench.store.population import PER_DAY, Cells, write
 from location_store import cells as cell_table
+from location_store import coalescer
 from location_store.columns import blocks
-from location_store.ingest import Ingester, Settings, ingest
+from location_store.ingest import FLUSH_ROWS, Ingester, Settings, ingest
 from location_store.places import Places
 from location_store.rejects import Rejects
 from location_store.sightings import SHAPE
+from location_store.store import Store
 
 DISTINCT_BLOCKS: Final = 4
+FLUSH_HOURS: Final = (1, 3, 6)
+"""How long sightings wait in memory, in runs with few subscribers."""
+FEW: Final = 200_000
 NOW_S: Final = START_S + (WINDOW_DAYS + 2) * DAY_S
 FIRST_HOUR: Final = 24 * WINDOW_DAYS
-STAGES: Final = ("parse", "check", "add", "flush: read", "flush: write", "flush: merge, pack, names")
+STAGES: Final = (
+    "parse",
+    "check",
+    "add",
+    "flush: read",
+    "flush: merge and pack",
+    "flush: write",
+    "flush: the rest",
+)
 
 
 @click.command()
@@ -61,16 +75,28 @@ def bench(subscribers: int, hours: int) -> list[dict[str, Any]]:
         middle = FIRST_HOUR + max(1, hours // 2)
         write(plan.population(), cells, folder / "csv", ["csv"], first=FIRST_HOUR, last=middle)
         values = _histories(plan)
-        for kind in ("parquet", "csv"):
-            files = sorted((folder / kind).iterdir())
-            for way, measure in (("stages", stages), ("whole", whole)):
-                engine.client.flushall()
-                with _ingester(engine, subscribers, folder, plan, values) as ingester:
-                    found.append(
-                        {"subscribers": subscribers, "hours": len(files), "kind": kind, "way": way}
-                        | measure(ingester, engine, files, folder)
-                    )
-                show(found[-1])
+        parquet, csv = (sorted((folder / kind).iterdir()) for kind in ("parquet", "csv"))
+        a_flush = [round(hours * subscribers * PER_DAY["idle"] / 24) for hours in FLUSH_HOURS]
+        ways: list[tuple[str, list[Path], int]] = [("stages", parquet, 0), ("stages", csv, 0)]
+        ways += [("whole", parquet, FLUSH_ROWS), ("whole", csv, FLUSH_ROWS)]
+        if subscribers <= FEW:
+            ways += [("whole", parquet, rows) for rows in a_flush]
+        for way, files, flush_rows in ways:
+            engine.client.flushall()
+            with _ingester(engine, subscribers, folder, plan, values) as ingester:
+                run = {
+                    "subscribers": subscribers,
+                    "way": way,
+                    "kind": files[0].suffix[1:],
+                    "flush_rows": flush_rows,
+                }
+                if way == "stages":
+                    run["meeting_s"] = meet(ingester, plan)
+                    run |= stages(ingester, engine, files, folder)
+                else:
+                    run |= whole(ingester, engine, files, folder, flush_rows)
+                found.append(run)
+            show(run)
     return found
 
 
@@ -91,12 +117,32 @@ def _ingester(
         yield Ingester(store, table, Places.load(), pseudonyms, settings, clock=lambda: NOW_S)
 
 
+def meet(ingester: Ingester, plan: Plan) -> float:
+    """The seconds that a new ingester needs to learn where each subscriber's record lies, and how it ends.
+
+    By the last two hours before, which are in the store already.
+    """
+    numbers = plan.population().msisdns()
+    began = time.perf_counter()
+    for rows in plan.population().hours(FIRST_HOUR - 2, FIRST_HOUR):
+        ingester.add(
+            pl.DataFrame({"time_s": rows.time_s, "msisdn": numbers[rows.owner], "place": rows.place})
+        )
+    met_s = time.perf_counter() - began
+    ingester.flush()
+    return met_s
+
+
 def stages(ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Path) -> dict[str, Any]:
     """Each step by itself: everything into memory, then one flush."""
     spent: defaultdict[str, float] = defaultdict(float)
-    store = ingester.store
-    store.read = _timed(spent, "flush: read", store.read)  # type: ignore[method-assign]
-    store.put = _timed(spent, "flush: write", store.put)  # type: ignore[method-assign]
+    with _watched(ingester.store, spent):
+        return _stages(ingester, engine, files, folder, spent)
+
+
+def _stages(
+    ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Path, spent: defaultdict[str, float]
+) -> dict[str, Any]:
     rows = 0
     usage = _Usage(engine)
     with Rejects(folder, "bench") as rejects:
@@ -108,22 +154,39 @@ def stages(ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Pa
                 time_format = checked.time_format
                 rows += _timed(spent, "add", ingester.add)(checked.good).rows
     into_memory_s = usage.wall_s()
+    spent.update(dict.fromkeys(("flush: read", "flush: write"), 0.0))
     began = time.perf_counter()
     ingester.flush()
-    flush_s = time.perf_counter() - began
-    spent["flush: merge, pack, names"] = flush_s - spent["flush: read"] - spent["flush: write"]
+    spent["flush: the rest"] = time.perf_counter() - began - sum(spent[each] for each in STAGES[3:-1])
     figures = usage.figures(rows)
     return figures | {
         "into_memory_per_s": rows / into_memory_s,
         "stages_s": {stage: spent[stage] for stage in STAGES},
-        "other_s": figures["wall_s"] - sum(spent.values()),
     }
 
 
-def whole(ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Path) -> dict[str, Any]:
-    """As the command does it, with checkpoints and rejects."""
+@contextmanager
+def _watched(store: Store, spent: defaultdict[str, float]) -> Iterator[None]:
+    """The steps of a flush timed; Redis works on one slice of records while the next one is merged."""
+    steps = {"start_read": "read", "finish_read": "read", "start_put": "write", "finish_put": "write"}
+    merge = coalescer.merge_sorted
+    coalescer.merge_sorted = _timed(spent, "flush: merge and pack", merge)
+    for method, step in steps.items():
+        setattr(store, method, _timed(spent, f"flush: {step}", getattr(store, method)))
+    try:
+        yield
+    finally:
+        coalescer.merge_sorted = merge
+        for method in steps:
+            delattr(store, method)
+
+
+def whole(
+    ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Path, flush_rows: int
+) -> dict[str, Any]:
+    """As the command does it, with checkpoints and rejects, everybody met for the first time."""
     usage = _Usage(engine)
-    totals = ingest(files, ingester, data_dir=folder)
+    totals = ingest(files, ingester, data_dir=folder, flush_rows=flush_rows)
     if totals.rejected or totals.late or totals.old or totals.unusable:
         raise SystemExit(f"the bench's rows are not all good: {totals}")
     return usage.figures(totals.rows)
@@ -163,6 +226,8 @@ def _timed(spent: defaultdict[str, float], stage: str, call: Callable[..., Any])
 def show(found: dict[str, Any]) -> None:
     """One run as a table."""
     title = f"{found['subscribers']:,} subscribers, {found['rows']:,} sightings from {found['kind']}"
+    if found["way"] == "whole":
+        title += f", {found['flush_rows']:,} a flush"
     rows = [("to the end, sightings/s", f"{found['per_s']:,.0f}")]
     if "stages_s" in found:
         rows.insert(0, ("into memory, sightings/s", f"{found['into_memory_per_s']:,.0f}"))

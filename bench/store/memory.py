@@ -5,7 +5,6 @@ records. `make bench-store-memory` calls it; `--quick` is a tenth as long and wr
 """
 
 import gc
-import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ import polars as pl
 
 from bench.store import engines, results
 from bench.store.engines import Engine, Memory
-from bench.store.histories import START_S, WINDOW_DAYS, Plan, build, grow, imported, pool, sizes
+from bench.store.histories import START_S, WINDOW_DAYS, Plan, build, grow, imported, limits, pool, sizes
 from bench.store.people import BLOCK, DAY_S
 from bench.store.population import Cells, Kind, Population
 from location_store.ingest import Ingester, Settings
@@ -26,6 +25,7 @@ from location_store.pseudonyms import Pseudonyms
 from location_store.record import unpack
 from location_store.store import Store, Update
 from location_store.subscribers import Subscriber, pack
+from location_store.sweep import Sweeper
 
 CHURN_DAYS: Final = 30
 CHURN_A_DAY: Final = 0.01
@@ -196,16 +196,28 @@ def churn(subscribers: int) -> dict[str, Any]:
             for (store, pseudonyms), engine, before_all, log in zip(
                 pairs, running, empty, daily, strict=True
             ):
-                swept = sweep(store, pseudonyms, day)
-                records = _records(engine)
+                removed = sweep(store, pseudonyms, day)
+                live = _live(population, day)
                 log.append(
-                    {"day": day, "records": records, "swept": swept}
-                    | _per(engine.memory(), before_all, records)
+                    {"day": day, "live": live, "records": _records(engine), "removed": removed}
+                    | _per(engine.memory(), before_all, live)
                 )
         for each, log in zip(running, daily, strict=True):
             found["engines"][each.version] = {"first": log[0], "last": log[-1], "daily": log}
     _show_churn(found)
     return found
+
+
+def _live(population: Population, day: int) -> int:
+    """How many numbers are somebody's at the end of a day."""
+    live = 0
+    for block in range(population.blocks):
+        people = population.people(block)
+        size = min(BLOCK, population.numbers - block * BLOCK)
+        end_s = (day + 1) * DAY_S
+        there = (people.join_s < end_s) & (people.join_s + people.gone_s > end_s)
+        live += int(there[:size].sum())
+    return live
 
 
 def _known(
@@ -232,11 +244,11 @@ def _write(store: Store, who: Sequence[Any], before: Sequence[bytes | None], aft
             raise SystemExit("somebody else writes into the bench's store")
 
 
-def sweep(store: Store, pseudonyms: Pseudonyms, day: int) -> bool:
-    """Retention as of the end of a day; False where this version has none."""
-    if importlib.util.find_spec("location_store.sweep") is None:
-        return False
-    raise NotImplementedError
+def sweep(store: Store, pseudonyms: Pseudonyms, day: int) -> int:
+    """Retention as of the end of a day; how many records went."""
+    cutoff_min = limits(day).cutoff_min
+    layout = pseudonyms.layout
+    return Sweeper(store, layout, lambda: cutoff_min).sweep(range(layout.partitions)).removed
 
 
 def _records(engine: Engine) -> int:
@@ -249,19 +261,18 @@ def _records(engine: Engine) -> int:
 
 def _show_churn(found: dict[str, Any]) -> None:
     results.table(
-        f"A month, {CHURN_A_DAY:.0%} of {found['subscribers']:,} numbers leave and as many come each day",
-        ("engine", "records before", "after", "bytes a record before", "after", "resident before", "after"),
+        f"{CHURN_DAYS} days: {CHURN_A_DAY:.0%} of {found['subscribers']:,} leave each day, as many come",
+        ("engine, day", "subscribers", "records", "bytes a subscriber", "resident"),
         (
             (
-                version,
-                f"{each['first']['records']:,.0f}",
-                f"{each['last']['records']:,.0f}",
-                f"{each['first']['used']:.1f}",
-                f"{each['last']['used']:.1f}",
-                f"{each['first']['rss']:.1f}",
-                f"{each['last']['rss']:.1f}",
+                f"{version}, {day['day']:.0f}",
+                f"{day['live']:,.0f}",
+                f"{day['records']:,.0f}",
+                f"{day['used']:.1f}",
+                f"{day['rss']:.1f}",
             )
             for version, each in found["engines"].items()
+            for day in (each["first"], each["last"])
         ),
     )
 
@@ -285,7 +296,7 @@ def same_bytes() -> dict[str, Any]:
                 {
                     "line": np.arange(rows.owner.size),
                     "time_s": rows.time_s,
-                    "msisdn": pl.Series(numbers[rows.owner]).cast(pl.String),
+                    "msisdn": numbers[rows.owner],
                     "place": rows.place,
                 }
             )
