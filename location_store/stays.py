@@ -26,12 +26,12 @@ END_OF_TIME_MIN = 2**40
 HALF_GAP_SHARE = 1 / 4  # of the gap to the next stay each gets half, up to so much of a step: 30 min of 2 h
 
 MAX_RHYTHM_MIN = 210  # 3 h, as 2G networks set their periodic update (T3212), and half an hour
-MIN_RHYTHM_SILENCES = 8  # a day of them
+MIN_RHYTHM_SILENCES = 24  # three days of them
 RHYTHM_SHARE = 3  # silences in the rhythm last so many times longer than all the time without any silence
 
 MIN_RETURNS = 2  # once back and there again is two trips; twice is a phone between two masts
 MAX_HABIT = 3  # of other brief times there: more, and the phone is at home where the neighbour is heard
-BEYOND_SHARE = 0.6  # of an interrupted visit's time beyond N the phone was there at least
+BEYOND_SHARE = 3, 5  # of an interrupted visit's time beyond N the phone was there at least
 
 StayRule = Literal["continuous", "daily-span"]
 Neighbours = Callable[[int, int], bool]
@@ -119,16 +119,12 @@ class Steps(NamedTuple):
 def rhythm_min(timeline: Sequence[Segment]) -> int:
     """Of a silence so many minutes count as presence: 2 h, or a rarely heard phone's own rhythm, up to 3.5 h.
 
-    The rhythm is the median of the silences of 2 to 3.5 h. They are a rhythm where there are 8 or more, at
+    The rhythm is the median of the silences of 2 to 3.5 h. They are a rhythm where there are 24 or more, at
     least as many as longer ones, and they last three times as long as all the time without silences: a phone
     that is heard hourly has none, whatever silences there are.
     """
-    silences = []
-    last = timeline[0].first_min
-    for _, first, end in timeline:
-        if first - last > MAX_STEP_MIN:
-            silences.append(first - last)
-        last = end
+    gaps = [after.first_min - before.last_min for before, after in pairwise(timeline)]
+    silences = [gap for gap in gaps if gap > MAX_STEP_MIN]
     if len(silences) < MIN_RHYTHM_SILENCES:
         return MAX_STEP_MIN
     regular = sorted(silence for silence in silences if silence <= MAX_RHYTHM_MIN)
@@ -248,7 +244,7 @@ def _visit_end(  # noqa: PLR0917 -- what the caller has in hand
         return last + 1, None
     there = sum(piece.dwell_min for piece in pieces[::2]) + sum(half_gaps(pieces, step_min))
     beyond = pieces[-1].last_min - pieces[0].first_min - long_min
-    if there < long_min + BEYOND_SHARE * max(beyond, 0):
+    if there < long_min + BEYOND_SHARE[0] * max(beyond, 0) / BEYOND_SHARE[1]:
         return last + 1, None
     if _brief(known, place, long_min) - len(pieces[::2]) > MAX_HABIT:
         return last + 1, None
@@ -342,11 +338,15 @@ def steps(
 
 
 def _since(timeline: Sequence[Segment], since_min: int) -> list[Segment]:
-    return [
-        segment._replace(first_min=max(segment.first_min, since_min))
-        for segment in timeline
-        if segment.last_min >= since_min
-    ] or [Segment(0, since_min, since_min)]
+    """What is left of a timeline; where presence went on over since_min, from there."""
+    left = [segment for segment in timeline if segment.last_min >= since_min]
+    if left and len(left) < len(timeline):
+        before, first = timeline[-len(left) - 1], left[0]
+        if before.place == first.place and first.first_min - before.last_min <= MAX_STEP_MIN:
+            left[0] = first._replace(first_min=since_min)
+    if left and left[0].first_min < since_min:
+        left[0] = left[0]._replace(first_min=since_min)
+    return left
 
 
 def half_gaps(stays: Sequence[Run], step_min: int = MAX_STEP_MIN) -> list[float]:

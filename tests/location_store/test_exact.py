@@ -46,6 +46,31 @@ def journeys(draw: st.DrawFn) -> list[Point]:
     return points
 
 
+@st.composite
+def flips(draw: st.DrawFn) -> list[Point]:
+    """At home, then to and fro between home and next door, each time for some sightings, and home again."""
+    minute, points = FIRST_DAY_MIN, []
+    turns = draw(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3)), min_size=2, max_size=9))
+    step = draw(st.sampled_from([20, 40, 55]))
+    for there, back in [(0, 12), *turns, (0, draw(st.integers(0, 12)))]:
+        for place in [NEXT_DOOR] * there + [HOME] * back:
+            minute += step
+            points.append(Point(minute, place))
+    return points
+
+
+@st.composite
+def rarely_heard(draw: st.DrawFn) -> list[Point]:
+    """A phone of 2G, heard every three hours or so, a trip next door and some silences among that."""
+    minute, points = FIRST_DAY_MIN, []
+    legs = st.tuples(st.sampled_from([HOME, NEXT_DOOR, FAR]), st.integers(1, 3))
+    for place, times in [(HOME, 22), *draw(st.lists(legs, max_size=8)), (HOME, draw(st.integers(0, 8)))]:
+        for _ in range(times):
+            minute += draw(st.sampled_from([180, 180, 180, 179, 185, 60, 360]))
+            points.append(Point(minute, place))
+    return points
+
+
 @dataclass
 class Kept:
     """A stay as the reference has it: all its sightings, and its limits where an edge cut it."""
@@ -54,47 +79,130 @@ class Kept:
     points: list[Point]
     first: int
     last: int
+    step: int = 120
 
     def dwell(self) -> Fraction:
-        """Each gap's credit, min(gap, 2 h), as far as it lies inside."""
+        """Each gap's credit, min(gap, 2 h or the phone's rhythm), as far as it lies inside."""
         total = Fraction()
         for (x, _), (y, _) in pairwise(self.points):
             inside = min(y, self.last) - max(x, self.first)
             if inside > 0:
-                total += Fraction(min(y - x, 120) * inside, y - x)
+                total += Fraction(min(y - x, self.step) * inside, y - x)
         return total
 
     def cut(self, start: int, end: int) -> "Kept | None":
         if self.last < start or self.first >= end:
             return None
-        return Kept(self.place, self.points, max(self.first, start), min(self.last, end))
+        return Kept(self.place, self.points, max(self.first, start), min(self.last, end), self.step)
 
 
 def cut(stays: Iterable[Kept], start: int, end: int) -> list[Kept]:
     return [part for stay in stays if (part := stay.cut(start, end)) is not None]
 
 
-def without_drift(stays: Iterable[Kept], hours: float) -> list[Kept]:
+def rhythm(points: list[Point], since: int | None) -> int:
+    """The minutes of a silence that count, from every sighting since then."""
+    left = [point for point in points if since is None or point.minute >= since]
+    if not left:
+        return 120
+    begin = left[0].minute
+    if since is not None and len(left) < len(points):
+        before = points[len(points) - len(left) - 1]
+        if before.place == left[0].place and begin - before.minute <= 120:
+            begin = since
+    gaps = [after.minute - before.minute for before, after in pairwise(left)]
+    silences = [gap for gap in gaps if gap > 120]
+    regular = sorted(gap for gap in silences if gap <= 210)
+    heard = left[-1].minute - begin - sum(silences)
+    if len(regular) >= 24 and len(regular) >= len(silences) / 2 and sum(regular) >= 3 * heard:
+        return regular[len(regular) // 2]
+    return 120
+
+
+def halves(stays: list[Kept]) -> list[Fraction]:
+    """What each gap between the stays gives to either side."""
+    most = Fraction(stays[0].step, 4) if stays else Fraction(0)
+    return [min(Fraction(b.first - a.last, 2), most) for a, b in pairwise(stays)]
+
+
+def joined(stays: list[Kept]) -> Kept:
+    """All of them as one stay in the place of the first."""
+    points = [point for stay in stays for point in stay.points]
+    return Kept(stays[0].place, points, stays[0].first, stays[-1].last, stays[0].step)
+
+
+def visit_next_door(rest: list[Kept], known: list[Kept], home: int, hours: float) -> list[Kept]:
+    """The longest run of times in one place, each below N, with returns home below N; empty: no visit."""
+    n = Fraction(60 * hours)
+    pieces = rest[:1]
+    if pieces[0].place == home or pieces[0].dwell() >= n:
+        return []
+    for flip, back in zip(rest[1::2], rest[2::2], strict=False):
+        there = back.place == pieces[0].place and flip.place == home
+        if not there or back.dwell() >= n or back.first - pieces[-1].last > n:
+            break
+        pieces += [flip, back]
+    presence = sum((each.dwell() for each in pieces[::2]), Fraction()) + sum(halves(pieces), Fraction())
+    span = Fraction(pieces[-1].last - pieces[0].first)
+    others = [each for each in known if each.place == pieces[0].place and each.dwell() < n]
+    is_visit = (
+        len(pieces) >= 5
+        and neighbours(home, pieces[0].place)
+        and presence >= n + Fraction(6, 10) * max(span - n, Fraction())
+        and len(others) - len(pieces[::2]) <= 3
+    )
+    return pieces if is_visit else []
+
+
+def without_drift(known: list[Kept], hours: float) -> list[Kept]:
     out: list[Kept] = []
-    for stay in stays:
+    i = behind = 0
+    n = 60 * hours
+    while i < len(known):
+        stay = known[i]
+        i += 1
+        if i > behind and out and out[-1].dwell() >= n:
+            visit = visit_next_door(known[i - 1 :], known, out[-1].place, hours)
+            behind = i + tries(known[i - 1 :], out[-1].place, n) - 1
+            if visit:
+                stay = joined(visit)
+                i += len(visit) - 1
         out.append(stay)
         if len(out) < 3:
             continue
         a, b, back = out[-3:]
+        figure = b.dwell() + sum(halves([a, b, back]), Fraction())
+        times = sum(each.place == b.place and each.dwell() < n for each in known)
+        seldom = b.step > 120 and figure >= n and times <= 4
         if (
             a.place == back.place
             and neighbours(a.place, b.place)
-            and a.dwell() >= 60 * hours
+            and a.dwell() >= n
             and a.dwell() > b.dwell()
-            and b.dwell() < 60 * hours
-            and back.first - a.last <= 180 * hours
+            and b.dwell() < n
+            and back.first - a.last <= 3 * n
+            and not seldom
         ):
-            out[-3:] = [Kept(a.place, a.points + b.points + back.points, a.first, back.last)]
+            out[-3:] = [joined([a, b, back])]
     return out
+
+
+def tries(rest: list[Kept], home: int, n: float) -> int:
+    """How many stays the flips that begin here are: they are judged once."""
+    count = 1
+    if rest[0].place == home or rest[0].dwell() >= n:
+        return count
+    for flip, back in zip(rest[1::2], rest[2::2], strict=False):
+        there = back.place == rest[0].place and flip.place == home
+        if not there or back.dwell() >= n or back.first - rest[count - 1].last > n:
+            break
+        count += 2
+    return count
 
 
 def reference(points: list[Point], rules: StayRules, window: Window, since: int | None) -> list[Kept]:
     """The stays in the window, by the letter of the rules."""
+    step = rhythm(points, since)
     stays: list[Kept] = []
     for point in points:
         before = stays[-1] if stays else None
@@ -102,7 +210,7 @@ def reference(points: list[Point], rules: StayRules, window: Window, since: int 
             before.points.append(point)
             before.last = point.minute
         else:
-            stays.append(Kept(point.place, [point], point.minute, point.minute))
+            stays.append(Kept(point.place, [point], point.minute, point.minute, step))
     if since is not None:
         stays = cut(stays, since, 2**40)
     if rules.drift:
@@ -113,11 +221,12 @@ def reference(points: list[Point], rules: StayRules, window: Window, since: int 
 def figures(stays: list[Kept], rule: StayRule) -> dict[int, Fraction]:
     """What the rule compares, of each place."""
     found: dict[int, Fraction] = {}
+    if not stays:
+        return found
     if rule == "continuous":
-        for i, stay in enumerate(stays):
-            gaps = [stay.first - stays[i - 1].last] if i else []
-            gaps += [stays[i + 1].first - stay.last] if i + 1 < len(stays) else []
-            figure = stay.dwell() + sum((min(Fraction(gap, 2), Fraction(30)) for gap in gaps), Fraction())
+        either = halves(stays)
+        for stay, before, after in zip(stays, [Fraction(), *either], [*either, Fraction()], strict=True):
+            figure = stay.dwell() + before + after
             found[stay.place] = max(found.get(stay.place, figure), figure)
         return found
     days: dict[tuple[int, dt.date], list[int]] = {}
@@ -185,7 +294,7 @@ def questions(
 ) -> Question:
     a, b = draw(edges), draw(edges)
     return Question(
-        draw(journeys()),
+        draw(journeys() | flips() | rarely_heard()),
         draw(st.lists(st.integers(1, 30), min_size=1, max_size=5)),
         StayRules(draw(st.sampled_from([1.0, 4.0, 8.0])), draw(st.sampled_from(rules)), draw(st.booleans())),
         Window(min(a, b), max(a, b)),
