@@ -43,6 +43,7 @@ class Batch(NamedTuple):
     rows: columns "line" (Int64, any number that `where` understands) and those of `sightings.SHAPE`, strings
     or as Parquet types them. position: what `commit` gets; None: nothing to commit for these rows alone.
     where: the row of a line, for the rejects. bad: (line, reason) of rows that could not be split.
+    again: another process may have polled these rows before it was killed.
     alone: this batch, or one with it, ended an ingest before: it is written by itself.
     last: no row of this origin comes after it. unusable: why the rest of the origin cannot be read.
     """
@@ -52,6 +53,7 @@ class Batch(NamedTuple):
     origin: Origin
     where: Callable[[int], RejectedRow]
     bad: Sequence[tuple[int, str]] = ()
+    again: bool = False
     alone: bool = False
     last: bool = False
     unusable: str | None = None
@@ -60,11 +62,16 @@ class Batch(NamedTuple):
 class Feed(Protocol):
     """One source of sightings. Methods raise StoreUnavailable for what passes: they are called again."""
 
-    name: str
-    """For notices: "stream sightings"."""
-    shard: str | None
-    """What one process at a time may read, among all that name the same; None: the source sees to that
-    itself."""
+    @property
+    def name(self) -> str:
+        """For notices: "stream sightings"."""
+        ...
+
+    @property
+    def shard(self) -> str | None:
+        """What one process at a time may read, among all that name the same; None: the source sees to that
+        itself."""
+        ...
 
     def open(self, settle: Callable[[], None]) -> None:
         """Begin, or begin again after `close`, at the first position that was not committed.

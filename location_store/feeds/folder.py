@@ -84,7 +84,7 @@ class FolderFeed:
     ) -> None:
         """Raises BadInput where there is no folder, or none that may be written to."""
         self.name = f"folder {folder}"
-        self.shard: str | None = f"{TURN}-folder-{_identity(folder)}"
+        self.shard = f"{TURN}-folder-{_identity(folder)}"
         self._folder = folder
         self._time_of = time_of
         self._settle_s = settle_s
@@ -221,7 +221,7 @@ class FolderFeed:
         def where(line: int) -> RejectedRow:
             return RejectedRow(source, line, block.row(line))
 
-        return Batch(rows, None, reading.origin, where, bad=unsplit, alone=reading.alone)
+        return Batch(rows, None, reading.origin, where, bad=unsplit, again=reading.alone, alone=reading.alone)
 
     # --- afterwards ---
 

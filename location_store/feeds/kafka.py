@@ -11,6 +11,7 @@ committed, and where that fails, or it is lost (we were silent for too long), an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -72,12 +73,14 @@ class KafkaFeed:
 
     def __init__(self, settings: KafkaSettings, notice: Notice = silent) -> None:
         self.name = f"kafka {settings.topic}"
-        self.shard: str | None = None
+        self.shard = None
         self._settings = settings
         self._notice = notice
         self._origin = Origin()
         self._consumer: Consumer | None = None
         self._epoch = 0
+        self._assigned_s = 0.0
+        """When partitions became ours last: what is older may have been read by others."""
         self._trouble = ""
         """The last line of notice, until messages come again."""
         self._refusal = ""
@@ -102,7 +105,10 @@ class KafkaFeed:
         def on_lost(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
             self._epoch += 1
 
-        self._consumer.subscribe([settings.topic], on_revoke=on_revoke, on_lost=on_lost)
+        def on_assign(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+            self._assigned_s = time.time()
+
+        self._consumer.subscribe([settings.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def poll(self, timeout_s: float) -> Batch | None:
         consumer = self._opened()
@@ -128,7 +134,9 @@ class KafkaFeed:
         def where(line: int) -> RejectedRow:
             return _where(messages[line])
 
-        return Batch(rows, _Position(self._epoch, known), self._origin, where, bad=bad)
+        oldest_ms = min(message.timestamp()[1] for message in messages)
+        again = oldest_ms <= 1000 * self._assigned_s
+        return Batch(rows, _Position(self._epoch, known), self._origin, where, bad=bad, again=again)
 
     def commit(self, positions: Sequence[object]) -> None:
         last = positions[-1]  # it names all partitions

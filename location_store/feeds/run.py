@@ -31,7 +31,8 @@ from location_store.lease import Lease, Notice, silent
 WAIT_S = 0.25
 """For new rows, when there were none a moment ago."""
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+"""Between two tries at a store or a source that is away; doubled from one to the other."""
 _NAP_S = 0.05
 
 T = TypeVar("T")
@@ -186,7 +187,7 @@ class _Run:
             checked = self._ingester.check(batch.rows, batch.origin.time_format)
             batch.origin.time_format = checked.time_format
             bad += checked.bad.iter_rows()
-            totals = self._insist(partial(self._ingester.add, checked.good))
+            totals = self._insist(partial(self._ingester.add, checked.good, again=batch.again))
         for line, reason in bad:
             self._rejected.add(feed.name, reason, batch.where(line))
         self._rejected.commit(feed.name)
@@ -226,7 +227,7 @@ class _Run:
 
     def _insist(self, step: Callable[[], T]) -> T:
         """`step` until the store (or the source) is there; raises StoreUnavailable only when told to stop."""
-        pause_s = _FIRST_PAUSE_S
+        pause_s = FIRST_PAUSE_S
         told = False
         while True:
             try:
@@ -238,7 +239,7 @@ class _Run:
                     self._notice(f"{error} Trying again, with {self._ingester.pending_rows:,} rows in memory")
                     told = True
                 self._pause(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 -- so that not all come at once
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 if told:
                     self._notice("it is back: going on")

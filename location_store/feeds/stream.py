@@ -44,7 +44,7 @@ class StreamFeed:
 
     def __init__(self, name: str, nodes: Nodes, *, tries: int = TRIES, trim: bool = False) -> None:
         self.name = f"stream {name}"
-        self.shard: str | None = f"{TURN}-{name}"
+        self.shard = f"{TURN}-{name}"
         self._source = f"stream-{Path(name).name}"
         self._key = name.encode()
         self._nodes = nodes
@@ -73,7 +73,7 @@ class StreamFeed:
             elif batch := self._again(pending):
                 return batch
         entries = self._new(timeout_s)
-        return self._batch(entries, alone=False) if entries else None
+        return self._batch(entries, again=False, alone=False) if entries else None
 
     def commit(self, positions: Sequence[object]) -> None:
         ids: list[tuple[bytes, ...]] = [position for position in positions if isinstance(position, tuple)]
@@ -119,7 +119,7 @@ class StreamFeed:
             entries = self._nodes.call(self._key, "XCLAIM", self._key, GROUP, CONSUMER, 0, *ids)
         # deleted ones leave the list of pending ones as they are claimed
         self._after = ids[-1]
-        return self._batch(entries, alone=deliveries > 1) if entries else None
+        return self._batch(entries, again=True, alone=deliveries > 1) if entries else None
 
     def _bury(self, ids: Sequence[bytes], deliveries: int) -> None:
         """Into the dead letters, which may be on another node; twice there if we die in between."""
@@ -148,7 +148,7 @@ class StreamFeed:
             self._after = entries[-1][0]
         return entries
 
-    def _batch(self, entries: list[Entry], *, alone: bool) -> Batch:
+    def _batch(self, entries: list[Entry], *, again: bool, alone: bool) -> Batch:
         first = self._lines + 1
         self._lines += len(entries)
         columns = {name: _column(name, entries) for name in SHAPE.columns}
@@ -162,6 +162,7 @@ class StreamFeed:
             tuple(entry for entry, _ in entries),
             self._origin,
             where,
+            again=again,
             alone=alone,
         )
 

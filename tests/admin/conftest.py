@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from gateway.admin.main import main
 
+CELLS = "mcc,mnc,area,cell,city\n460,00,1,1,430100\n460,00,1,2,360800\n"
+
 
 class Desk(NamedTuple):
     """`folder` holds gateway.toml and, once they are made, var/keys.json and the data."""
@@ -64,3 +66,10 @@ def desk(make_desk: Callable[[str], Desk], redis_url: str) -> Desk:
     made = make_desk(f'[redis]\nurl = "{redis_url}"\n')
     made.good("keys", "init")
     return made
+
+
+@pytest.fixture
+def ready(desk: Desk) -> Desk:
+    """A desk with a cell table: cell 1 is in Changsha, cell 2 in Ji'an."""
+    desk.good("cells", "import", desk.file("cells.csv", CELLS))
+    return desk

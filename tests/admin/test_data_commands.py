@@ -17,17 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.admin.conftest import Desk
+from tests.admin.conftest import CELLS, Desk
 
-CELLS = "mcc,mnc,area,cell,city\n460,00,1,1,430100\n460,00,1,2,360800\n"
 HEADER = "time,msisdn,mcc,mnc,area,cell\n"
-
-
-@pytest.fixture
-def ready(desk: Desk) -> Desk:
-    """A desk with a cell table: cell 1 is in Changsha, cell 2 in Ji'an."""
-    desk.good("cells", "import", desk.file("cells.csv", CELLS))
-    return desk
 
 
 def at(days_ago: int, hour: int) -> str:

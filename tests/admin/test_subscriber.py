@@ -14,8 +14,8 @@ from gateway.config import load
 from gateway.dialog import state as dialog_state
 from gateway.redis.keys import state_key
 from location_store.pseudonyms import KeyFile, Pseudonym, Pseudonyms
-from tests.admin.conftest import Desk
-from tests.admin.test_data_commands import CELLS, HEADER
+from tests.admin.conftest import CELLS, Desk
+from tests.admin.test_data_commands import HEADER
 
 KNOWN, ENGLISH, UNKNOWN = "8613800000001", "8613800000002", "8613800000003"
 
