@@ -157,30 +157,31 @@ class Link:
         self._connection.disconnect()
         self._out.clear()
         for sent in self._expected:
-            sent.error = StoreUnavailable(
-                f"{self.name}: {why}; whether what was sent last took effect is unknown"
-            )
+            sent.error = self.unknown(why)
         self._expected.clear()
 
+    def unknown(self, why: str) -> StoreUnavailable:
+        """The error of a batch that was sent and came to nothing that is known."""
+        return StoreUnavailable(f"{self.name}: {why}; whether what was sent last took effect is unknown")
 
-def exchange(links: Collection[Link], until: Sequence[Sent], silence_s: float) -> None:
-    """Write and read on `links` until all of `until` are complete; a link that is silent for so long is
-    closed.
+
+def exchange(links: Collection[Link], until: Sequence[Sent], silence_s: float) -> set[Link]:
+    """Write and read on `links` until all of `until` are complete, or one that owes them replies has been
+    silent for so long: these, none when all is complete.
     """
     left = until
     while left := [sent for sent in left if not sent.complete]:
         now_s = time.monotonic()
-        longest_s = max(sent.link.silent_s(now_s) for sent in left)
-        if longest_s >= silence_s:
-            for link in {sent.link for sent in left if sent.link.silent_s(now_s) >= silence_s}:
-                link.close(f"no answer within {silence_s:g} s")
-            continue
+        patience_s = silence_s - max(sent.link.silent_s(now_s) for sent in left)
+        if patience_s <= 0:
+            return {sent.link for sent in left if sent.link.silent_s(now_s) >= silence_s}
         poll = select.poll()
         by_number = {link.fileno(): link for link in links if link.open}
         for number, link in by_number.items():
             poll.register(number, select.POLLIN | (select.POLLOUT if link.writes else 0))
-        for number, _ in poll.poll(1000 * (silence_s - longest_s) + 1):
+        for number, _ in poll.poll(1000 * patience_s + 1):
             link = by_number[number]
             link.write()
             if link.open:
                 link.read()
+    return set()

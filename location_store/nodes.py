@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -31,6 +32,9 @@ __all__ = ["Command", "Nodes", "Packed"]
 
 SILENCE_S = 10.0
 """A node that owes a reply and moves no byte for so long is taken for lost."""
+
+LOOK_S = 1.0
+"""After so much silence of a cluster's node the others are asked whether it still is one."""
 
 PATIENCE_S = 10.0
 """For how long a command follows a slot that is being moved."""
@@ -206,11 +210,36 @@ class Nodes:
         return [each.replies for each in sent]
 
     def _exchange(self, sent: Sequence[Sent], more_s: float = 0.0) -> None:
-        exchange(self._links.values(), sent, self._silence_s + more_s)
+        """Carry batches until they are complete. A cluster's node that was silent is believed only if the
+        others still call it a primary: one that was stopped and wakes up takes writes that its successor
+        never sees.
+        """
+        look_s = min(LOOK_S, self._silence_s)
+        for number in count(1):
+            late = exchange(self._links.values(), sent, number * look_s + more_s)
+            if late or number > 1:
+                self._leave_replaced(sent)
+            if not late:
+                break
+            if number * look_s >= self._silence_s:
+                for link in late:
+                    link.close(f"no answer within {self._silence_s:g} s")
         for each in sent:
             if each.error is not None:
                 self._outdated = True
                 raise each.error
+
+    def _leave_replaced(self, sent: Sequence[Sent]) -> None:
+        """Give up batches on nodes that, by what the others say, serve no slots any more."""
+        if not self.is_cluster:
+            return
+        with suppress(StoreUnavailable), self._translated():
+            self._topology.learn()
+        primaries = self._topology.primaries()
+        for each in sent:
+            if each.link.address not in primaries:
+                each.link.close("another node has taken its place")
+                each.error = each.error or each.link.unknown("another node has taken its place")
 
     def _send_again(self, refused: Sequence[tuple[Sent, int]], until_s: float) -> None:
         """Commands that were not carried out, to where they belong now; replies take the errors' places."""

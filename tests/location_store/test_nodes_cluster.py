@@ -150,6 +150,27 @@ def test_a_promoted_replica_is_found_and_has_functions_and_data(
         assert nodes.run(getting()) == [b"b"] * len(KEYS)
 
 
+def test_a_stopped_primary_that_was_replaced_is_not_waited_for_nor_believed(
+    cluster: list[RedisServer],  # noqa: F811
+    own_redis: OwnRedis,
+) -> None:
+    """It would take the writes when it wakes up, and lose them."""
+    one = cluster[0]
+    heir = replica(cluster, own_redis)
+    with opened(url_of(cluster), silence_s=60) as nodes:
+        nodes.run(setting("a"))
+        one.pause()
+        command(heir, "CLUSTER", "FAILOVER", "TAKEOVER")
+        with pytest.raises(
+            StoreUnavailable, match=r"another node has taken its place; whether .* is unknown"
+        ):
+            nodes.run(setting("b"))
+        one.resume()
+        assert nodes.run(setting("c")) == [1] * len(KEYS)
+        until(lambda: command(one, "ROLE")[0] == b"slave")
+        assert nodes.run(getting()) == [b"c"] * len(KEYS)
+
+
 def test_one_node_down_does_not_keep_the_others_from_their_commands(cluster: list[RedisServer]) -> None:  # noqa: F811
     """A node dies with the batch: the error says so, the other's part is done; the next is not sent."""
     one, two = cluster
