@@ -14,12 +14,14 @@ by `ingest`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from location_store.epoch import EPOCH_MIN
+from location_store.erasures import Erasures
 from location_store.errors import StoreUnavailable
 from location_store.index import Column, Index
 from location_store.merge import Limits, in_time, merge_sorted, newest
@@ -56,6 +58,7 @@ class Pending:
         self.rows = Rows(base_min)
         self._store = store
         self._pseudonyms = pseudonyms
+        self._erasures = Erasures(store.nodes)
         self._numbers = Index()
         # of each subscriber
         self._bucket = Column(np.int64)
@@ -64,17 +67,37 @@ class Pending:
         # subscribers in the order of their buckets, and the place of each in it
         self._order: Ints = np.empty(0, np.int64)
         self._rank: Ints = np.empty(0, np.int64)
+        self._erased: Ints = np.empty(0, np.int64)
+        """Ranks of those who were erased during this flush."""
 
     def add(
-        self, msisdn: Ints, minute: Ints, place: npt.NDArray[np.uint16], lateness_min: int
+        self,
+        msisdn: Ints,
+        minute: Ints,
+        place: npt.NDArray[np.uint16],
+        lateness_min: int,
+        *,
+        again: bool = False,
     ) -> npt.NDArray[np.bool_]:
         """Gather rows, in the order of arrival; which of them were in time (the others are left out).
 
-        minute: since the epoch of records. Raises StoreUnavailable before anything is gathered.
+        minute: since the epoch of records. `again`: they may have been gathered before, by a process that
+        was killed: what lies before an erasure of its subscriber is left out. Raises StoreUnavailable before
+        anything is gathered.
         """
+        self._let_go(self._erasures.look())
         owner = self._numbers.of(msisdn)
         if self._numbers.known.size > self._bucket.size:
             self._meet(self._numbers.known.values[self._bucket.size :])
+        if not again or not self._erasures.time_s:
+            return self._gather(owner, minute, place, lateness_min)
+        since = minute > self._erased_min()[owner]
+        since[since] = self._gather(owner[since], minute[since], place[since], lateness_min)
+        return since
+
+    def _gather(
+        self, owner: Ints, minute: Ints, place: npt.NDArray[np.uint16], lateness_min: int
+    ) -> npt.NDArray[np.bool_]:
         newest_min = self._newest.values
         before = newest_min[owner]
         np.maximum.at(newest_min, owner, minute)
@@ -94,12 +117,13 @@ class Pending:
             self._order = np.argsort(self._bucket.values, kind="stable")
             self._rank = np.empty_like(self._order)
             self._rank[self._order] = np.arange(self._order.size)
+        self._erased = np.empty(0, np.int64)
         rows = self.rows.ordered(self._rank)
         for _ in range(MAX_ATTEMPTS):
             if not rows.size:
                 return
             conflicts = self._sweep(rows, limits)
-            rows = rows[np.isin(self.rows.split(rows)[0], conflicts)]
+            rows = rows[np.isin(self.rows.split(rows)[0], np.setdiff1d(conflicts, self._erased))]
         raise StoreUnavailable(f"{self._store.nodes.name}: records change too fast to be written")
 
     def _meet(self, numbers: Ints) -> None:
@@ -132,6 +156,7 @@ class Pending:
         reading = self._start_read(*self._places(rank[slices[0]]))
         for number, (begin, end) in enumerate(zip(slices, ends, strict=True)):
             states = self._store.finish_read(reading)
+            looking = self._erasures.start()  # between reading and writing: see `erasures`
             if number + 1 < len(slices):
                 reading = self._start_read(*self._places(rank[slices[number + 1]]))
             count = np.diff(begin, append=end)
@@ -140,13 +165,42 @@ class Pending:
             changed = merge_sorted(states, points, limits)
             if writing is not None:
                 conflicts.append(self._finish_write(writing))
+            records, blobs = changed.number, changed.packed.blobs()
+            erased = self._let_go(self._erasures.finish(looking))
+            self._erased = np.append(self._erased, self._rank[erased])
+            if self._erased.size:
+                left = np.flatnonzero(~np.isin(rank[begin[records]], self._erased))
+                records, blobs = records[left], [blobs[i] for i in left.tolist()]
             writing = self._start_write(
-                rank[begin[changed.number]],
-                changed.packed.blobs(),
-                [(states[i] or b"")[:1] for i in changed.number.tolist()],
+                rank[begin[records]], blobs, [(states[i] or b"")[:1] for i in records.tolist()]
             )
         assert writing is not None, "there are rows"
         return np.concatenate([*conflicts, self._finish_write(writing)])
+
+    def _let_go(self, erased: Collection[Pseudonym]) -> Ints:
+        """Drop the rows of the erased, and when they were last seen; who of the subscribers here they are."""
+        owners = self._owners(erased)
+        if owners.size:
+            self.rows.drop(owners)
+            self._newest.values[owners] = -1
+        return owners
+
+    def _owners(self, whom: Collection[Pseudonym]) -> Ints:
+        """Those of them that were met."""
+        if not whom:
+            return np.empty(0, np.int64)
+        buckets = self._pseudonyms.layout.buckets
+        names = {(who.partition * buckets + who.bucket, who.field) for who in whom}
+        near = np.flatnonzero(np.isin(self._bucket.values, [bucket for bucket, _ in names]))
+        found = zip(self._bucket.values[near].tolist(), _split(self._field.values[near]), strict=True)
+        return near[np.array([name in names for name in found], np.bool_)]
+
+    def _erased_min(self) -> Ints:
+        """Of each subscriber the minute of his erasure within the last two days, -1 where there was none."""
+        minute = np.full(self._bucket.size, -1, np.int64)
+        for who, time_s in self._erasures.time_s.items():
+            minute[self._owners([who])] = int(time_s // 60) - EPOCH_MIN
+        return minute
 
     def _places(self, ranks: Ints) -> tuple[Ints, Bytes]:
         """Bucket and field of each record."""

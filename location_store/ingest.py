@@ -175,8 +175,12 @@ class Ingester:
         good = self.check(block.parse(_Nowhere()), None).good
         return None if good.is_empty() else int(good["time_s"][0])
 
-    def add(self, good: pl.DataFrame) -> Totals:
-        """Take checked sightings into memory, in the order of their arrival; what became of them."""
+    def add(self, good: pl.DataFrame, *, again: bool = False) -> Totals:
+        """Take checked sightings into memory, in the order of their arrival; what became of them.
+
+        `again`: another process may have taken them before it was killed. What of them lies before an erasure
+        of its subscriber in the last two days counts as late, so that nothing erased comes back.
+        """
         minute = good["time_s"].to_numpy() // 60
         old = minute < self.settings.keep_from_min
         # Rows shortly before the window are kept all the same, though they are counted as old: readers clip
@@ -188,6 +192,7 @@ class Ingester:
             minute[kept] - EPOCH_MIN,
             good["place"].to_numpy()[kept],
             self.settings.lateness_min,
+            again=again,
         )
         old_rows = int(np.count_nonzero(old))
         late = int(np.count_nonzero(~timely & ~old))

@@ -3,6 +3,8 @@
     b:{partition}:bucket   hash, field -> packed record (`record`)
     cxmyd:layout           partitions and buckets that the keys were made with (`claims`)
     cxmyd:key              public id of the key that the pseudonyms were made with (`claims`)
+    cxmyd:erased           stream of the pseudonyms that were forgotten in the last two days (`erasures`)
+    cxmyd:swept            hash, partition -> when it was swept (`sweep`)
     cxmyd:carriers         hash, carrier's name -> its number in the packed subscriber
     i:name                 what an import had done at one point of its input; expires after the window
 
@@ -14,6 +16,7 @@ connections.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any, NamedTuple, Self
 
 import hiredis
 
-from location_store import subscribers
+from location_store import erasures, subscribers
 from location_store.claims import claims
 from location_store.errors import StoreRefused, StoreUnavailable
 from location_store.nodes import Command, Flight, Nodes, Packed
@@ -161,11 +164,14 @@ class Store:
     def forget(self, pseudonym: Pseudonym, extra_keys: Sequence[bytes] = ()) -> None:
         """Erase the history and the record, and delete `extra_keys` (of the same partition).
 
-        What is left is the mark that the number was forgotten, until it is imported again.
+        What is left is the mark that the number was forgotten, until it is imported again. Ingesters are
+        told before and after (see `erasures`).
         """
         keys = [bucket_key(pseudonym), *extra_keys]
         mark = subscribers.pack(Subscriber(forgotten=True))
+        self.nodes.run([erasures.entry(pseudonym, time.time())])
         self.nodes.call(keys[0], "FCALL", "cxmyd_forget", len(keys), *keys, pseudonym.field, mark)
+        self.nodes.run([erasures.entry(pseudonym, time.time())])
 
     def checkpoint(self, name: str) -> bytes | None:
         """What was saved under this name, None where nothing was or it has expired."""

@@ -162,10 +162,10 @@ def test_bad_rows_go_to_the_rejects(world: World, folder: Path) -> None:
 class Fragile(Ingester):
     """Dies of files with a cell 4."""
 
-    def add(self, good: pl.DataFrame) -> Totals:
+    def add(self, good: pl.DataFrame, *, again: bool = False) -> Totals:
         if CITIES[3] in good["place"]:
             raise Crash
-        return super().add(good)
+        return super().add(good, again=again)
 
 
 def test_a_file_that_ends_the_ingest_is_set_aside(world: World, folder: Path) -> None:

@@ -75,9 +75,9 @@ class Shaky(Ingester):
 
     chance = random.Random(7)
 
-    def add(self, good: pl.DataFrame) -> Totals:
+    def add(self, good: pl.DataFrame, *, again: bool = False) -> Totals:
         self._fail()
-        return super().add(good)
+        return super().add(good, again=again)
 
     def flush(self) -> None:
         self._fail()
