@@ -29,7 +29,9 @@ _COMMANDS = {
     "ingest": Lazy("gateway.admin.ingest:ingest", "Sightings into the location store."),
     "sweep": Lazy("gateway.admin.sweep:sweep", "Drop what is older than the window."),
     "sample": Lazy("gateway.admin.sample:sample", "Write a synthetic population."),
-    "subscriber": Lazy("gateway.admin.subscriber:subscriber", "One subscriber: show, block, unlock, forget."),
+    "subscriber": Lazy(
+        "gateway.admin.subscriber:subscriber", "One subscriber: show, explain, block, unlock, forget."
+    ),
     "parked": Lazy("gateway.admin.parked:parked", "Queries that wait for their answer."),
     "audit": Lazy("gateway.admin.auditlog:audit", "Who looked at whom, and why."),
     "status": Lazy("gateway.admin.status:status", "Links, rates and queues of the running gateway."),

@@ -6,23 +6,21 @@ record of the attempt.
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.admin.audit import AuditLog
-from gateway.admin.audited import audited
 from gateway.admin.context import open_store, running_redis
+from gateway.admin.desk import Desk
+from gateway.admin.explain import explain_command
 from gateway.admin.options import config_option, json_option, reason_option
 from gateway.admin.output import json_line, print_table
-from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.redis import operator
 from location_store.history import subscriber_view
-from location_store.msisdn import BadMsisdn, normalise
 from location_store.places import Places
 
 CHUNK = 500  # numbers that are recorded, read and shown together
@@ -32,7 +30,10 @@ _STAYS = ("city", "name_zh", "name_en", "first", "last", "dwell_h")
 
 @click.group()
 def subscriber() -> None:
-    """One subscriber: show, block, unlock, forget. Every command demands a reason and is recorded."""
+    """One subscriber: show, explain, block, unlock, forget. Each demands a reason and is recorded."""
+
+
+subscriber.add_command(explain_command)
 
 
 @subscriber.command()
@@ -54,7 +55,7 @@ def show(
 ) -> None:
     """The visits of one subscriber or of many, as an answer would name them."""
     asked = [*numbers, *(_lines(source) if source else ())]
-    desk = _Desk(ctx, "subscriber show", asked, reason)
+    desk = Desk(ctx, "subscriber show", asked, reason)
     places = Places.load()
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         for chunk in _chunks(desk.msisdns):
@@ -78,7 +79,7 @@ def show(
 @click.pass_context
 def block(ctx: click.Context, *, number: str, reason: str | None) -> None:
     """Take texts of this number without answering them."""
-    _set_blocked(_Desk(ctx, "subscriber block", [number], reason), blocked=True)
+    _set_blocked(Desk(ctx, "subscriber block", [number], reason), blocked=True)
     click.echo("blocked: texts are acknowledged and not answered")
 
 
@@ -89,7 +90,7 @@ def block(ctx: click.Context, *, number: str, reason: str | None) -> None:
 @click.pass_context
 def unblock(ctx: click.Context, *, number: str, reason: str | None) -> None:
     """Answer this number again."""
-    _set_blocked(_Desk(ctx, "subscriber unblock", [number], reason), blocked=False)
+    _set_blocked(Desk(ctx, "subscriber unblock", [number], reason), blocked=False)
     click.echo("unblocked: texts are answered again")
 
 
@@ -100,7 +101,7 @@ def unblock(ctx: click.Context, *, number: str, reason: str | None) -> None:
 @click.pass_context
 def unlock(ctx: click.Context, *, number: str, reason: str | None) -> None:
     """Give back the tries for the ID digits before the lock ends by itself."""
-    desk = _Desk(ctx, "subscriber unlock", [number], reason)
+    desk = Desk(ctx, "subscriber unlock", [number], reason)
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
         was_locked = operator.unlock(store.nodes, desk.pseudonyms.of(desk.msisdns[0]))
@@ -116,7 +117,7 @@ def unlock(ctx: click.Context, *, number: str, reason: str | None) -> None:
 @click.pass_context
 def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
     """Erase the history, the record and the dialog. Until the number is imported again, no city is named."""
-    desk = _Desk(ctx, "subscriber forget", [number], reason)
+    desk = Desk(ctx, "subscriber forget", [number], reason)
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
         name = desk.pseudonyms.of(desk.msisdns[0])
@@ -125,38 +126,10 @@ def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
     click.echo("forgotten: history, record, dialog and parked messages are erased")
 
 
-def _set_blocked(desk: "_Desk", *, blocked: bool) -> None:
+def _set_blocked(desk: Desk, *, blocked: bool) -> None:
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
         store.set_blocked(desk.pseudonyms.of(desk.msisdns[0]), blocked=blocked)
-
-
-class _Desk:
-    """What every command here needs: numbers that are possible, keys, and a reason for the audit log."""
-
-    def __init__(self, ctx: click.Context, command: str, numbers: Sequence[str], reason: str | None) -> None:
-        if not numbers:
-            raise click.UsageError("name a MSISDN, or give --from FILE")
-
-        def subjects(config: Config, log: AuditLog) -> list[str]:
-            return [log.subject(normalise(number, config.default_country)) for number in numbers]
-
-        self._audited = audited(ctx, command, reason, subjects)
-        self.config = self._audited.config
-        self.pseudonyms = self._audited.pseudonyms
-        self.msisdns = list(_normalised(numbers, self.config))
-
-    def record(self, msisdns: Iterable[str]) -> None:
-        """Write the audit records; only then may anything be shown or changed."""
-        self._audited.record(map(self._audited.log.subject, msisdns))
-
-
-def _normalised(numbers: Iterable[str], config: Config) -> Iterator[str]:
-    for number in numbers:
-        try:
-            yield normalise(number, config.default_country)
-        except BadMsisdn as error:
-            raise click.UsageError(str(error)) from None
 
 
 def _lines(source: str) -> list[str]:
