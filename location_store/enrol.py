@@ -3,7 +3,8 @@ is theirs.
 
 Invariant: the last four of an ID document leave this module as a keyed digest only, not even to the
 rejects. An operator's block survives an import; the mark of a forgotten number does not: the import is its
-new beginning. Called by `cxmyd subscribers import`. Importing the same rows again changes nothing.
+new beginning; and with `since` the history of who had the number before goes. Called by `cxmyd subscribers
+import`. Importing the same rows again changes nothing.
 
 The reasons of rejects: fields, encoding, msisdn, carrier, id_last4, since, language.
 """
@@ -24,9 +25,10 @@ import polars as pl
 from location_store.columns import Block, Shape, blocks
 from location_store.errors import BadInput, StoreUnavailable
 from location_store.history import Profile
+from location_store.merge import SINCE_MARGIN_MIN
 from location_store.msisdn import normalise_series
 from location_store.pseudonyms import Pseudonyms
-from location_store.record import history_offset, with_subscriber
+from location_store.record import cut, history_offset, pack_history, unpack_history, with_subscriber
 from location_store.rejects import Rejects
 from location_store.sources import size_of
 from location_store.store import MAX_ATTEMPTS, Store, Update
@@ -176,13 +178,23 @@ class _Enrolment:
                 blocked = before != b"" and unpack(before).blocked
                 part = pack(subscriber._replace(blocked=blocked))
                 if part != before:
-                    updates.append(Update(pseudonym, read, with_subscriber(read, part)))
+                    changed = with_subscriber(read, part)
+                    if subscriber.since_min is not None:
+                        changed = _without_former_owner(changed, subscriber.since_min)
+                    updates.append(Update(pseudonym, read, changed))
             conflicts = {updates[n].pseudonym for n in self._store.put(updates)}
             written += len(updates) - len(conflicts)
             if not conflicts:
                 return written
             wanted = [each for each in wanted if each[0] in conflicts]
         raise StoreUnavailable(f"{self._store.nodes.name}: records change too fast to be written")
+
+
+def _without_former_owner(record: bytes, since_min: int) -> bytes:
+    """The record without what lies before `since`, but for what tells how a silence over it began."""
+    at = history_offset(record)
+    history = cut(unpack_history(record[at:]), since_min - SINCE_MARGIN_MIN)
+    return record[:at] + pack_history(history)
 
 
 def _since_min(text: str, zone: ZoneInfo) -> int:

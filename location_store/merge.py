@@ -28,13 +28,17 @@ from location_store.record_columns import (
     Points,
     Segments,
     pack_columns,
+    since_minutes,
     unpack_columns,
 )
-from location_store.stays import MAX_STEP_MIN, Neighbours, Segment, absorb_drift, runs
+from location_store.stays import MAX_STEP_MIN, NEW_STAY_GAP_MIN, Neighbours, Segment, absorb_drift, runs
 
 LATENESS_MIN = 120
 MAX_TAIL_POINTS = 1024  # more is a number that many phones share; its effective lateness shrinks
 Column = npt.NDArray[np.integer[Any]]
+
+SINCE_MARGIN_MIN = NEW_STAY_GAP_MIN
+"""So much before `since` is kept, unseen: a silence over it is known by both its ends, as at the window's."""
 
 _MAX_OWNERS = 2**23  # see Points.keys
 
@@ -147,12 +151,16 @@ def in_time(owner: Ints, minute: Ints, newest_min: Ints, lateness: int) -> npt.N
 def _merged(heads: Heads, segments: Segments, tails: Points, key: Ints, limits: Limits) -> Changed:
     """`key`: Points.keys of the rows to put in, ascending."""
     owners = heads.offset.size
+    floor = since_minutes(heads) - SINCE_MARGIN_MIN
+    recycled = bool((floor >= 0).any())
+    if recycled:
+        key = key[(key >> 16 & MAX_MIN) >= floor[key >> 40]]
     points = _union(tails, key)
     grown = np.bincount(points.owner, minlength=owners) > np.bincount(tails.owner, minlength=owners)
     changed = np.flatnonzero(grown)
     index = np.cumsum(grown) - 1  # from here on owners are counted among the changed ones
     if changed.size < owners:
-        heads = heads.of(changed)
+        heads, floor = heads.of(changed), floor[changed]
         segments = segments.where(grown[segments.owner])
         points = Points(*(column[grown[points.owner]] for column in points))
         segments = segments._replace(owner=index[segments.owner])
@@ -161,6 +169,9 @@ def _merged(heads: Heads, segments: Segments, tails: Points, key: Ints, limits: 
     settling, tails = _split(points, limits.lateness_min)
     segments = _settle(segments, settling, midnights)
     segments = segments.where(segments.last >= limits.cutoff_min - EPOCH_MIN)
+    if recycled:
+        segments = segments.where(segments.last >= floor[segments.owner])
+        segments = segments._replace(first=np.maximum(segments.first, floor[segments.owner]))
     segments = _limit(segments, midnights, limits.neighbours)
     return Changed(changed, pack_columns(heads, segments, tails))
 

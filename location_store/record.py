@@ -100,6 +100,18 @@ def with_subscriber(blob: bytes | None, part: bytes) -> bytes:
     return bytes(((blob[0] + 1) % 256,)) + part + blob[history_offset(blob) :]
 
 
+def cut(history: History, minute: int) -> History:
+    """What there was from this unix minute on."""
+    return History(
+        tuple(
+            each._replace(first_min=max(each.first_min, minute))
+            for each in history.segments
+            if each.last_min >= minute
+        ),
+        tuple(each for each in history.tail if each.minute >= minute),
+    )
+
+
 def pack_history(history: History) -> bytes:
     """The bytes of the history; ValueError for what the format cannot hold."""
     items = timeline(history)

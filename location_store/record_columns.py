@@ -14,7 +14,7 @@ import numpy.typing as npt
 from location_store.epoch import MAX_MIN, MINUTE_BYTES
 from location_store.errors import RecordError
 from location_store.record import MAX_VARINT_BYTES, unpack
-from location_store.subscribers import SIZES, VERSION
+from location_store.subscribers import HAS_SINCE, IMPORTED, SIZES, VERSION
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -114,6 +114,16 @@ def pack_columns(heads: Heads, segments: Segments, tails: Points) -> Packed:
     out[offset] += 1
     out[ranges(offset + heads.size, history_size)] = history
     return Packed(out, offset)
+
+
+def since_minutes(heads: Heads) -> Ints:
+    """The `since` of each subscriber (minutes since the epoch), -1 where there is none."""
+    since = np.full(heads.offset.size, -1, np.int64)
+    flags = heads.data[heads.offset + 1]
+    dated = np.flatnonzero(flags & HAS_SINCE)
+    at = heads.offset[dated] + 2 + (flags[dated] & IMPORTED > 0)
+    since[dated] = sum(heads.data[at + i].astype(np.int64) << 8 * i for i in range(MINUTE_BYTES))
+    return since
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:

@@ -18,7 +18,7 @@ from location_store.pseudonyms import ID_DIGEST_BYTES
 
 Language = Literal["zh", "en"]
 
-_ENGLISH, _BLOCKED, _FORGOTTEN, _IMPORTED, _HAS_SINCE, _HAS_DIGEST = 1, 2, 4, 8, 16, 32
+_ENGLISH, _BLOCKED, _FORGOTTEN, IMPORTED, HAS_SINCE, _HAS_DIGEST = 1, 2, 4, 8, 16, 32
 VERSION, _VERSION_MASK = 0b10 << 6, 0b11 << 6
 
 
@@ -50,8 +50,8 @@ def _size(flags: int) -> int:
         return 0
     return (
         1
-        + (1 if flags & _IMPORTED else 0)
-        + (MINUTE_BYTES if flags & _HAS_SINCE else 0)
+        + (1 if flags & IMPORTED else 0)
+        + (MINUTE_BYTES if flags & HAS_SINCE else 0)
         + (ID_DIGEST_BYTES if flags & _HAS_DIGEST else 0)
     )
 
@@ -75,8 +75,8 @@ def pack(subscriber: Subscriber) -> bytes:
         | (_ENGLISH if subscriber.language == "en" else 0)
         | (_BLOCKED if subscriber.blocked else 0)
         | (_FORGOTTEN if subscriber.forgotten else 0)
-        | (_IMPORTED if subscriber.imported else 0)
-        | (_HAS_SINCE if since is not None else 0)
+        | (IMPORTED if subscriber.imported else 0)
+        | (HAS_SINCE if since is not None else 0)
         | (_HAS_DIGEST if digest else 0)
     )
     out = bytes((flags, subscriber.carrier_id) if subscriber.imported else (flags,))
@@ -92,17 +92,17 @@ def unpack(part: bytes) -> Subscriber:
     if not part or len(part) != SIZES[part[0]]:
         raise RecordError(f"subscriber's part of {len(part)} bytes is damaged or of an unknown version")
     flags = part[0]
-    at = 2 if flags & _IMPORTED else 1
+    at = 2 if flags & IMPORTED else 1
     since = None
-    if flags & _HAS_SINCE:
+    if flags & HAS_SINCE:
         since = EPOCH_MIN + int.from_bytes(part[at : at + MINUTE_BYTES], "little")
         at += MINUTE_BYTES
     return Subscriber(
-        part[1] if flags & _IMPORTED else 0,
+        part[1] if flags & IMPORTED else 0,
         part[at:],
         "en" if flags & _ENGLISH else "zh",
         since,
         flags & _BLOCKED != 0,
         flags & _FORGOTTEN != 0,
-        flags & _IMPORTED != 0,
+        flags & IMPORTED != 0,
     )

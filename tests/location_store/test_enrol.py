@@ -8,11 +8,12 @@ import pytest
 
 from location_store.enrol import Totals, enrol
 from location_store.errors import BadInput
+from location_store.ingest import ingest
 from location_store.record import unpack
-from location_store.stays import StayRule
+from location_store.stays import Point, StayRule
 from location_store.subscribers import Subscriber
 from location_store.window import Through
-from tests.location_store.support import World, china_s
+from tests.location_store.support import World, china_s, write_csv
 
 NUMBER = "8613800000001"
 OTHER = "8613800000002"
@@ -171,3 +172,26 @@ def test_progress_counts_the_bytes_of_all_files(world: World) -> None:
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(size, 2 * size), (2 * size, 2 * size)]
+
+
+def test_since_erases_the_former_owner(world: World) -> None:
+    """What lies over 12 h before it leaves the store with the import, and rows from before it that come
+    later are not written; an import without `since` erases nothing.
+    """
+    begin = int(china_s("2026-03-10 00:00") // 60)
+    days = [(NUMBER, Point(begin + 60 * hour, 1100)) for hour in range(72)]
+    ingest([write_csv(world.folder / "a.csv", days)], world.ingester(), data_dir=world.folder)
+    run(world, f"msisdn,carrier,id_last4\n{NUMBER},plain,123X\n")
+    assert world.stays(NUMBER)[0].first_min == begin
+    since = begin + 60 * 36
+    run(world, f"msisdn,carrier,id_last4,since\n{NUMBER},plain,123X,2026-03-11T12:00:00+08:00\n")
+    assert world.stays(NUMBER)[0].first_min == since - 720
+    ingester = world.ingester()
+    ingest(
+        [write_csv(world.folder / "b.csv", [("8613800000009", days[0][1])])], ingester, data_dir=world.folder
+    )
+    run(world, "msisdn,carrier,id_last4,since\n8613800000009,plain,123X,2026-03-11\n")
+    ingest(
+        [write_csv(world.folder / "c.csv", [("8613800000009", days[1][1])])], ingester, data_dir=world.folder
+    )
+    assert world.stays("8613800000009") == []

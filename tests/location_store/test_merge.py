@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from location_store.epoch import EPOCH_MIN
 from location_store.errors import RecordError
 from location_store.merge import MAX_TAIL_POINTS, Limits, MergeResult, merge
-from location_store.record import EMPTY, MAX_SEGMENTS, History, pack, timeline, unpack
-from location_store.stays import Point, Segment, Stay
+from location_store.record import EMPTY, MAX_SEGMENTS, History, Record, pack, timeline, unpack
+from location_store.stays import Point, Segment, Stay, StayRules, visited
+from location_store.subscribers import Subscriber
+from location_store.window import Window
 from tests.location_store.histories import BASE_MIN, fold, packed, places, sighted, stays_of, steps
 
 LATENESS = 120
@@ -299,3 +302,31 @@ def test_a_damaged_state_is_refused() -> None:
     """Never folded on, never overwritten."""
     with pytest.raises(RecordError, match="damaged"):
         put([b"\x01\x80\x05\x00"], [(0, BASE_MIN, 1100)])
+
+
+@given(arrivals(), st.lists(st.integers(1, 12), min_size=1), st.integers(-100, 4000))
+def test_since_drops_the_former_owner_and_changes_no_answer(
+    rows: list[Row], sizes: list[int], after_min: int
+) -> None:
+    """Of a number that was given to somebody else, nothing is settled that lies over 12 h before; what is
+    shown is the same as if all had been kept.
+    """
+    since = BASE_MIN + after_min
+    recycled = Record(Subscriber(since_min=since, imported=True))
+    states: list[bytes | None] = [pack(recycled, 0)] * 3
+    whole: list[bytes | None] = [None] * 3
+    begin = 0
+    for i in range(len(rows)):
+        batch = rows[begin : begin + sizes[i % len(sizes)]]
+        put(states, batch)
+        put(whole, batch)
+        begin += len(batch)
+    period = Window(BASE_MIN - 10_000, BASE_MIN + 100_000)
+    for state, full in zip(states, whole, strict=True):
+        assert all(each.first_min >= since - 720 for each in kept(state).segments)
+        shown = [
+            visited(timeline(history), StayRules(), lambda *_: False, period, since, ZoneInfo("UTC"))
+            for history in (kept(state), kept(full))
+        ]
+        assert shown[0] == shown[1]
+        assert unpack(state).subscriber == recycled.subscriber
