@@ -1,6 +1,6 @@
 """Calls by key: one node, or the primary of a cluster that serves the key's slot.
 
-`connect` gives a `Calls` for any `[redis] url`. What a node says it did not carry out is sent again: after
+`Calls` takes any `[redis] url`. What a node says it did not carry out is sent again: after
 MOVED and ASK to where the slot is, after TRYAGAIN (half of the keys have moved) when the rest has followed,
 after "Function not found" when the library was loaded there. A call of which nothing is known is never
 repeated.
