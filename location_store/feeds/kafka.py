@@ -53,7 +53,8 @@ _NOT_OURS_ANY_MORE = {
 
 
 class KafkaSettings(NamedTuple):
-    """brokers: host:port,host:port. properties: further ones of librdkafka, secrets among them."""
+    """brokers: host:port,host:port. topic: or a regular expression that begins with ^. properties: further
+    ones of librdkafka, secrets among them."""
 
     brokers: str
     topic: str
@@ -62,10 +63,10 @@ class KafkaSettings(NamedTuple):
 
 
 class _Position(NamedTuple):
-    """What was polled of each partition that was ours then. epoch: number of the assignments before."""
+    """Behind what was polled of each partition that was ours then. epoch: number of rebalances before."""
 
     epoch: int
-    offsets: Mapping[int, int]
+    offsets: Sequence[TopicPartition]
 
 
 class KafkaFeed:
@@ -122,30 +123,28 @@ class KafkaFeed:
                 raise StoreRefused(self._refusal)
             if not messages:
                 return None
-            offsets = {each.partition: each.offset for each in consumer.position(consumer.assignment())}
+            positions = consumer.position(consumer.assignment())
         except KafkaException as error:
             raise FeedUnavailable(f"{self.name}: {_text(error)}.") from error
         if self._trouble:
             self._notice(f"{self.name}: messages come again")
             self._trouble = ""
         rows, bad = parse([message.value() for message in messages])
-        known = {partition: offset for partition, offset in offsets.items() if offset >= 0}
+        offsets = [each for each in positions if each.offset >= 0]
 
         def where(line: int) -> RejectedRow:
             return _where(messages[line])
 
         oldest_ms = min(message.timestamp()[1] for message in messages)
         again = oldest_ms <= 1000 * self._assigned_s
-        return Batch(rows, _Position(self._epoch, known), self._origin, where, bad=bad, again=again)
+        return Batch(rows, _Position(self._epoch, offsets), self._origin, where, bad=bad, again=again)
 
     def commit(self, positions: Sequence[object]) -> None:
         last = positions[-1]  # it names all partitions
         if not isinstance(last, _Position) or last.epoch != self._epoch or not last.offsets:
             return
-        topic = self._settings.topic
-        offsets = [TopicPartition(topic, partition, offset) for partition, offset in last.offsets.items()]
         try:
-            results = self._opened().commit(offsets=offsets, asynchronous=False)
+            results = self._opened().commit(offsets=list(last.offsets), asynchronous=False)
             faults = [each.error for each in results if each.error is not None]
         except KafkaException as error:
             faults = [error.args[0]]

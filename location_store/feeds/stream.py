@@ -32,7 +32,8 @@ TRIES = 5
 _FEWER = 20
 """By how much smaller a piece gets with every delivery."""
 
-Entry = tuple[bytes, dict[bytes, bytes]]
+Entry = Sequence[Any]
+"""Id, and names and values in turns: replies as they are. (A command in bytes is not known to redis-py.)"""
 _Pending = tuple[bytes, int]
 """Id and number of deliveries of an entry that was not acknowledged."""
 
@@ -98,7 +99,7 @@ class StreamFeed:
     # --- entries that were delivered before ---
 
     def _pending(self) -> list[_Pending]:
-        """The next entries of all consumers of the group; a command in bytes has its reply as it is."""
+        """The next entries of all consumers of the group."""
         start = self._after if self._after == b"-" else b"(" + self._after
         reply: list[tuple[bytes, bytes, int, int]] = self._nodes.call(
             self._key, b"XPENDING", self._key, GROUP, start, "+", ENTRIES_A_CALL
@@ -116,7 +117,7 @@ class StreamFeed:
             self._bury(ids, deliveries)
             entries = []
         else:
-            entries = self._nodes.call(self._key, "XCLAIM", self._key, GROUP, CONSUMER, 0, *ids)
+            entries = self._nodes.call(self._key, b"XCLAIM", self._key, GROUP, CONSUMER, 0, *ids)
         # deleted ones leave the list of pending ones as they are claimed
         self._after = ids[-1]
         return self._batch(entries, again=True, alone=deliveries > 1) if entries else None
@@ -126,8 +127,7 @@ class StreamFeed:
         dead = self._key + b":dead"
         reason = f"delivered {deliveries} times and never written"
         for entry in ids:
-            for _, fields in self._nodes.call(self._key, "XRANGE", self._key, entry, entry):
-                words = [word for pair in fields.items() for word in pair]
+            for _, words in self._nodes.call(self._key, b"XRANGE", self._key, entry, entry):
                 self._nodes.call(dead, "XADD", dead, "*", *words, "dead_id", entry, "dead_reason", reason)
             self._nodes.call(self._key, "XACK", self._key, GROUP, entry)
 
@@ -137,7 +137,7 @@ class StreamFeed:
         block: tuple[str | int, ...] = ("BLOCK", round(1000 * timeout_s)) if timeout_s >= 0.001 else ()
         try:
             reply: Any = self._nodes.call(
-                self._key, "XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", ENTRIES_A_CALL, *block,
+                self._key, b"XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", ENTRIES_A_CALL, *block,
                 "STREAMS", self._key, ">",
             )  # fmt: skip
         except StoreUnavailable:
@@ -151,7 +151,7 @@ class StreamFeed:
     def _batch(self, entries: list[Entry], *, again: bool, alone: bool) -> Batch:
         first = self._lines + 1
         self._lines += len(entries)
-        columns = {name: _column(name, entries) for name in SHAPE.columns}
+        columns = _columns([fields for _, fields in entries])
         lines = pl.int_range(first, first + len(entries), dtype=pl.Int64, eager=True)
 
         def where(line: int) -> RejectedRow:
@@ -167,14 +167,24 @@ class StreamFeed:
         )
 
 
-def _column(name: str, entries: Sequence[Entry]) -> pl.Series:
-    key = name.encode()
-    values = [row[key].decode("utf-8", "replace") if key in row else None for _, row in entries]
-    return pl.Series(values, dtype=pl.String)
+def _columns(entries: Sequence[Sequence[bytes]]) -> dict[str, pl.Series]:
+    """The columns of `SHAPE` of entries that are names and values in turns; null where there is none."""
+    names = entries[0][::2]
+    if all(fields[::2] == names for fields in entries):
+        values = dict(zip(names, zip(*(fields[1::2] for fields in entries), strict=True), strict=True))
+        nothing: tuple[bytes | None, ...] = (None,) * len(entries)
+        return {name: _text_column(values.get(name.encode(), nothing)) for name in SHAPE.columns}
+    rows = [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in entries]
+    return {name: _text_column([row.get(name.encode()) for row in rows]) for name in SHAPE.columns}
 
 
-def _text(entry: bytes, fields: dict[bytes, bytes]) -> str:
-    pairs = (
-        (key.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for key, value in fields.items()
-    )
-    return " ".join([entry.decode(), *(f"{key}={value}" for key, value in pairs)])
+def _text_column(values: Sequence[bytes | None]) -> pl.Series:
+    try:
+        return pl.Series(values, dtype=pl.Binary).cast(pl.String)
+    except pl.exceptions.PolarsError:  # one of them is not UTF-8: shown as it can be, for the check to refuse
+        return pl.Series([value and value.decode("utf-8", "replace") for value in values], dtype=pl.String)
+
+
+def _text(entry: bytes, fields: Sequence[bytes]) -> str:
+    words = [word.decode("utf-8", "replace") for word in fields]
+    return " ".join([entry.decode(), *map("=".join, zip(words[::2], words[1::2], strict=True))])
