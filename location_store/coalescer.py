@@ -56,6 +56,9 @@ class Pending:
     def __init__(self, store: Store, pseudonyms: Pseudonyms, base_min: int) -> None:
         """`base_min`: nothing older is added."""
         self.rows = Rows(base_min)
+        older = pseudonyms.older
+        self._older = None if older is None else Pending(store, older, base_min)
+        """Of the same subscribers what belongs before the newest sighting under the older key."""
         self._store = store
         self._pseudonyms = pseudonyms
         self._erasures = Erasures(store.nodes)
@@ -85,7 +88,7 @@ class Pending:
         was killed: what lies before an erasure of its subscriber is left out. Raises StoreUnavailable before
         anything is gathered.
         """
-        self._let_go(self._erasures.look())
+        self._look_for_erasures()
         owner = self._numbers.of(msisdn)
         if self._numbers.known.size > self._bucket.size:
             self._meet(self._numbers.known.values[self._bucket.size :])
@@ -108,11 +111,28 @@ class Pending:
             start[owner] = before
             timely[doubtful] = in_time(owner[doubtful], minute[doubtful], start, lateness_min)
             owner, minute, place = owner[timely], minute[timely], place[timely]
+        if self._older is not None:
+            before = minute <= self._older._newest.values[owner]
+            self._older.rows.add(owner[before], minute[before], place[before].astype(np.int64))
+            owner, minute, place = owner[~before], minute[~before], place[~before]
         self.rows.add(owner, minute, place.astype(np.int64))
         return timely
 
+    @property
+    def count(self) -> int:
+        """Rows that are not written."""
+        return self.rows.count + (self._older.rows.count if self._older else 0)
+
+    def clear(self, base_min: int) -> None:
+        """All is written. `base_min`: nothing older is added from now on."""
+        self.rows.clear(base_min)
+        if self._older is not None:
+            self._older.rows.clear(base_min)
+
     def flush(self, limits: Limits) -> None:
-        """Write all rows. Raises StoreUnavailable; they stay in any case until `rows.clear`."""
+        """Write all rows. Raises StoreUnavailable; they stay in any case until `clear`."""
+        if self._older is not None:
+            self._older.flush(limits)
         if self._rank.size < self._bucket.size:
             self._order = np.argsort(self._bucket.values, kind="stable")
             self._rank = np.empty_like(self._order)
@@ -141,6 +161,9 @@ class Pending:
         for start in range(0, order.size, SLICE_RECORDS):
             some = order[start : start + SLICE_RECORDS]
             found[some] = newest(self._store.finish_read(self._start_read(bucket[some], field[some])))
+        if self._older is not None:
+            self._older._meet(numbers)
+            np.maximum(found, self._older._newest.values[-found.size :], out=found)
         self._bucket.extend(bucket)
         self._field.extend(field)
         self._newest.extend(found)
@@ -177,6 +200,11 @@ class Pending:
         assert writing is not None, "there are rows"
         return np.concatenate([*conflicts, self._finish_write(writing)])
 
+    def _look_for_erasures(self) -> None:
+        for each in (self, self._older):
+            if each is not None:
+                each._let_go(each._erasures.look())
+
     def _let_go(self, erased: Collection[Pseudonym]) -> Ints:
         """Drop the rows of the erased, and when they were last seen; who of the subscribers here they are."""
         owners = self._owners(erased)
@@ -190,7 +218,7 @@ class Pending:
         if not whom:
             return np.empty(0, np.int64)
         buckets = self._pseudonyms.layout.buckets
-        names = {(who.partition * buckets + who.bucket, who.field) for who in whom}
+        names = {(who.partition * buckets + who.bucket, who.field) for who in whom}  # a field is of one key
         near = np.flatnonzero(np.isin(self._bucket.values, [bucket for bucket, _ in names]))
         found = zip(self._bucket.values[near].tolist(), _split(self._field.values[near]), strict=True)
         return near[np.array([name in names for name in found], np.bool_)]
@@ -228,7 +256,7 @@ class Pending:
         buckets = self._pseudonyms.layout.buckets
         for number, begin, end in zip(bucket[begins].tolist(), begins.tolist(), ends.tolist(), strict=True):
             partition, index = divmod(number, buckets)
-            key = bucket_key(Pseudonym(partition, index, b""))
+            key = bucket_key(Pseudonym(partition, index, b"", self._pseudonyms.number))
             for start in range(begin, end, FIELDS_A_CALL):
                 yield key, start, min(start + FIELDS_A_CALL, end)
 

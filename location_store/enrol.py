@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -27,12 +27,22 @@ from location_store.errors import BadInput, StoreUnavailable
 from location_store.history import Profile
 from location_store.merge import SINCE_MARGIN_MIN
 from location_store.msisdn import normalise_series
-from location_store.pseudonyms import Pseudonyms
-from location_store.record import cut, history_offset, pack_history, unpack_history, with_subscriber
+from location_store.pseudonyms import Pseudonym, Pseudonyms
+from location_store.record import (
+    Record,
+    cut,
+    history_offset,
+    pack_history,
+    rewritten,
+    unpack,
+    unpack_history,
+    with_subscriber,
+)
 from location_store.rejects import Rejects
 from location_store.sources import size_of
 from location_store.store import MAX_ATTEMPTS, Store, Update
-from location_store.subscribers import Language, Subscriber, pack, unpack
+from location_store.subscribers import Language, Subscriber, pack
+from location_store.subscribers import unpack as unpack_subscriber
 from location_store.window import midnight_min
 
 SHAPE = Shape(("msisdn", "carrier", "id_last4"), ("since", "language"), secret=("id_last4",))
@@ -168,15 +178,29 @@ class _Enrolment:
 
     def _write(self, rows: Mapping[str, Subscriber]) -> int:
         """Write those that differ from what is stored; returns how many."""
-        wanted = [(self._pseudonyms.of(msisdn), subscriber) for msisdn, subscriber in rows.items()]
+        older = self._pseudonyms.older
+        if older is None:
+            return self._put(rows, frozenset())
+        former = dict(zip(rows, self._store.read([older.of(msisdn) for msisdn in rows]), strict=True))
+        blocked = {msisdn for msisdn, read in former.items() if unpack(read).subscriber.blocked}
+        written = self._put(rows, blocked)
+        self._leave([(older.of(msisdn), rows[msisdn].since_min) for msisdn, read in former.items() if read])
+        return written
+
+    def _put(self, rows: Mapping[str, Subscriber], blocked: Collection[str]) -> int:
+        """`blocked`: those who were so under the older key."""
+        wanted = [
+            (self._pseudonyms.of(msisdn), subscriber._replace(blocked=msisdn in blocked))
+            for msisdn, subscriber in rows.items()
+        ]
         written = 0
         for _ in range(MAX_ATTEMPTS):
             updates = []
             stored = self._store.read([pseudonym for pseudonym, _ in wanted])
             for (pseudonym, subscriber), read in zip(wanted, stored, strict=True):
                 before = read[1 : history_offset(read)] if read is not None else b""
-                blocked = before != b"" and unpack(before).blocked
-                part = pack(subscriber._replace(blocked=blocked))
+                is_blocked = subscriber.blocked or (before != b"" and unpack_subscriber(before).blocked)
+                part = pack(subscriber._replace(blocked=is_blocked))
                 if part != before:
                     changed = with_subscriber(read, part)
                     if subscriber.since_min is not None:
@@ -187,6 +211,25 @@ class _Enrolment:
             if not conflicts:
                 return written
             wanted = [each for each in wanted if each[0] in conflicts]
+        raise StoreUnavailable(f"{self._store.nodes.name}: records change too fast to be written")
+
+    def _leave(self, places: Sequence[tuple[Pseudonym, int | None]]) -> None:
+        """Keep no more than the history, from `since` on, where the older key put them."""
+        for _ in range(MAX_ATTEMPTS):
+            updates = []
+            found = self._store.read([pseudonym for pseudonym, _ in places])
+            for (pseudonym, since_min), read in zip(places, found, strict=True):
+                before = unpack(read)
+                history = before.history
+                if since_min is not None:
+                    history = cut(history, since_min - SINCE_MARGIN_MIN)
+                after = Record(history=history)
+                if after != before:
+                    updates.append(Update(pseudonym, read, rewritten(read, after)))
+            conflicts = {updates[n].pseudonym for n in self._store.put(updates)}
+            if not conflicts:
+                return
+            places = [each for each in places if each[0] in conflicts]
         raise StoreUnavailable(f"{self._store.nodes.name}: records change too fast to be written")
 
 

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
+from location_store import rotation
 from location_store.pseudonyms import Pseudonyms
-from location_store.record import Record, timeline, unpack
+from location_store.record import Record, timeline
 from location_store.stays import Neighbours, StayRule, StayRules, Visits, visited
 from location_store.subscribers import Subscriber
 from location_store.window import Through, window
@@ -87,10 +88,9 @@ def subscriber_view(
     each number, None for those that are not. Raises StoreUnavailable, StoreRefused, RecordError.
     """
     carriers = store.carriers()
-    blobs = store.read([pseudonyms.of(msisdn) for msisdn in msisdns])
+    records = rotation.records(store, pseudonyms, msisdns)
     locks = locked_until_s or [None] * len(msisdns)
-    for msisdn, blob, lock in zip(msisdns, blobs, locks, strict=True):
-        kept = unpack(blob)
+    for msisdn, kept, lock in zip(msisdns, records, locks, strict=True):
         subscriber = kept.subscriber
         name = carriers.get(subscriber.carrier_id, PLAIN) if subscriber.imported else PLAIN
         profile = profiles.get(name) or profiles[PLAIN]

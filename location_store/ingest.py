@@ -144,8 +144,8 @@ class Ingester:
     ) -> None:
         """`settings`: as they are now; they go on by `clock` (unix seconds)."""
         self.store = store
-        self.key = pseudonyms.subkey("ingest")
-        """Of the digests that name checkpoints."""
+        self.keys = pseudonyms.subkeys("ingest")
+        """Of the digests that name checkpoints: the newest to save with, the older to find with too."""
         self._cells = cells
         self._places = places
         self.settings = settings
@@ -156,7 +156,7 @@ class Ingester:
     @property
     def pending_rows(self) -> int:
         """Rows that were added and not yet flushed: 8 bytes each."""
-        return self._pending.rows.count
+        return self._pending.count
 
     def check(self, rows: pl.DataFrame, time_format: TimeFormat | None) -> Checked:
         """`sightings.check` of rows that were read just now, with this ingest's tables."""
@@ -205,7 +205,7 @@ class Ingester:
             settings.lateness_min, settings.cutoff_min, settings.midnights_min, self._places.neighbours
         )
         self._pending.flush(limits)
-        self._pending.rows.clear(self._cutoff())
+        self._pending.clear(self._cutoff())
 
     def _cutoff(self) -> int:
         return self.settings.cutoff_min - EPOCH_MIN
@@ -303,8 +303,8 @@ class _Run:
         try:
             for block in source.blocks:
                 self._turn.hold()  # before the checkpoint is asked for: who held it may have done our block
-                name = self._name(block)
-                saved = self._ingester.store.checkpoint(name)
+                name, *older = self._names(block)
+                saved = next(filter(None, map(self._ingester.store.checkpoint, (name, *older))), None)
                 if saved is not None:
                     done = _Checkpoint.parse(saved)
                 else:
@@ -352,8 +352,10 @@ class _Run:
         done.totals.rows += rejected.total()
         done.time_format = checked.time_format
 
-    def _name(self, block: Block) -> str:
-        return hashlib.blake2b(block.digest + self._table, key=self._ingester.key, digest_size=16).hexdigest()
+    def _names(self, block: Block) -> list[str]:
+        content = block.digest + self._table
+        keys = self._ingester.keys
+        return [hashlib.blake2b(content, key=key, digest_size=16).hexdigest() for key in keys]
 
     def _report(self, block: Block) -> None:
         if self._progress is not None:

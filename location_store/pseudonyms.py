@@ -46,26 +46,36 @@ class Layout(NamedTuple):
 
 
 class Pseudonym(NamedTuple):
-    """The place of a subscriber's records: partition, bucket within it, and field of the bucket's hash."""
+    """The place of a subscriber's record: partition, bucket within it, and field of the bucket's hash.
+
+    number: that of the key; what lies under different keys lies in different hashes.
+    """
 
     partition: int
     bucket: int
     field: bytes
+    number: int = 0
 
 
 class Pseudonyms:
     """Pseudonyms under one key of the file.
 
-    epoch 0, the newest key, to write and read with; older ones to read with during a rotation.
+    epoch 0, the newest key, to write and read with; `older`, to read with during a rotation.
     """
 
     def __init__(self, keys: KeyFile, layout: Layout, epoch: int = 0) -> None:
         self.layout = layout
         self.key_ids = tuple(key.id for key in keys.keys)
         """The public ids of all keys of the file, newest first."""
+        self.number = keys.keys[epoch].number
+        self.numbers = tuple(key.number for key in keys.keys)
+        """Those of all keys of the file, newest first."""
+        self.older = Pseudonyms(keys, layout, epoch + 1) if epoch + 1 < len(keys.keys) else None
+        """The same under the key before, while the file has it."""
         self._root = keys.keys[epoch].secret
         self._pseudonym_key = self.subkey("pseudonym")
         self._id_key = self.subkey("id-digest")
+        self.audit_key = keys.audit or self.subkey("audit")
 
     def of(self, msisdn: str) -> Pseudonym:
         """The pseudonym of an MSISDN (E.164 digits as `msisdn.normalise` gives them)."""
@@ -74,7 +84,11 @@ class Pseudonyms:
         bucket, partition = divmod(
             int.from_bytes(digest[:PLACE_BYTES], "big") % (partitions * buckets), partitions
         )
-        return Pseudonym(partition, bucket, digest[PLACE_BYTES:])
+        return Pseudonym(partition, bucket, digest[PLACE_BYTES:], self.number)
+
+    def all_of(self, msisdn: str) -> list[Pseudonym]:
+        """The pseudonyms under all keys of the file, newest first."""
+        return [self.of(msisdn), *(self.older.all_of(msisdn) if self.older else ())]
 
     def digests(self, msisdns: Iterable[str | int]) -> bytes:
         """What pseudonyms are cut from, 15 bytes a number: PLACE_BYTES for the bucket, FIELD_BYTES."""
@@ -95,3 +109,7 @@ class Pseudonyms:
     def subkey(self, label: str, length: int = 32) -> bytes:
         """A key of its own for another purpose (audit chain, parked messages, deduplication)."""
         return HKDF(SHA256(), length, _SALT, label.encode()).derive(self._root)
+
+    def subkeys(self, label: str) -> list[bytes]:
+        """The same under all keys of the file, newest first."""
+        return [self.subkey(label), *(self.older.subkeys(label) if self.older else ())]

@@ -1,6 +1,6 @@
 """The store: the packed records of subscribers in Redis, under pseudonyms.
 
-    b:{partition}:bucket   hash, field -> packed record (`record`)
+    b:{partition}:bucket   hash, field -> packed record (`record`); b1: and so on after rotations (`rotation`)
     cxmyd:layout           partitions and buckets that the keys were made with (`claims`)
     cxmyd:key              public id of the key that the pseudonyms were made with (`claims`)
     cxmyd:erased           stream of the pseudonyms that were forgotten in the last two days (`erasures`)
@@ -46,7 +46,8 @@ _LISTPACK = {"hash-max-listpack-value": 512, "hash-max-listpack-entries": 256}
 
 def bucket_key(pseudonym: Pseudonym) -> bytes:
     """Key of the hash that holds this subscriber's record, under `pseudonym.field`."""
-    return b"b:{%d}:%d" % (pseudonym.partition, pseudonym.bucket)
+    partition, bucket, _, number = pseudonym
+    return b"b%d:{%d}:%d" % (number, partition, bucket) if number else b"b:{%d}:%d" % (partition, bucket)
 
 
 class Update(NamedTuple):
@@ -243,9 +244,9 @@ def _change(update: Update) -> tuple[bytes, bytes, bytes]:
 
 def _batches(pseudonyms: Sequence[Pseudonym]) -> Iterator[tuple[bytes, list[int]]]:
     """Buckets with the indices of the pseudonyms that lie in them, at most `FIELDS_A_CALL` at a time."""
-    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, (partition, bucket, _) in enumerate(pseudonyms):
-        buckets[partition, bucket].append(number)
+    buckets: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for index, (partition, bucket, _, number) in enumerate(pseudonyms):
+        buckets[partition, bucket, number].append(index)
     for numbers in buckets.values():
         key = bucket_key(pseudonyms[numbers[0]])
         for start in range(0, len(numbers), FIELDS_A_CALL):

@@ -84,17 +84,20 @@ class Sweeper:
         layout: Layout,
         cutoff_min: Callable[[], int],
         *,
+        numbers: Sequence[int] = (0,),
         share: float = 1.0,
         clock: Callable[[], float] = time.time,
         keep_turn: Callable[[], object] = lambda: None,
         rest: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`cutoff_min`: the unix minute before which what ended is dropped now. `share`: of the time at most
-        so much is spent working. `keep_turn`: called before each batch.
+        """`cutoff_min`: the unix minute before which what ended is dropped now. `numbers`: those of the keys
+        (`Pseudonyms.numbers`). `share`: of the time at most so much is spent working. `keep_turn`: called
+        before each batch.
         """
         self._store = store
         self._layout = layout
         self._cutoff_min = cutoff_min
+        self._numbers = numbers
         self._share = share
         self._clock = clock
         self._keep_turn = keep_turn
@@ -113,8 +116,12 @@ class Sweeper:
 
     def _partition(self, partition: int) -> Totals:
         cutoff = self._cutoff_min() - EPOCH_MIN
-        totals = Totals(partitions=1, buckets=self._layout.buckets)
-        keys = [bucket_key(Pseudonym(partition, bucket, b"")) for bucket in range(self._layout.buckets)]
+        keys = [
+            bucket_key(Pseudonym(partition, bucket, b"", number))
+            for number in self._numbers
+            for bucket in range(self._layout.buckets)
+        ]
+        totals = Totals(partitions=1, buckets=len(keys))
         for _ in range(MAX_ATTEMPTS):
             again = []
             for start in range(0, len(keys), BUCKETS_AT_ONCE):

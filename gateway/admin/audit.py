@@ -60,7 +60,7 @@ class Findings(NamedTuple):
 
 
 class AuditLog:
-    """The log in `path`, its records sealed with `key` (any length; `Pseudonyms.subkey("audit")`)."""
+    """The log in `path`, its records sealed with `key` (any length; `Pseudonyms.audit_key`)."""
 
     def __init__(self, path: Path, key: bytes) -> None:
         self.path = path

@@ -29,7 +29,7 @@ def open_pseudonyms(config: Config) -> Pseudonyms:
 
 def open_audit(config: Config, pseudonyms: Pseudonyms) -> AuditLog:
     """The audit log of this configuration."""
-    return AuditLog(config.audit_file, pseudonyms.subkey("audit"))
+    return AuditLog(config.audit_file, pseudonyms.audit_key)
 
 
 @contextmanager

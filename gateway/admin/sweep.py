@@ -83,6 +83,7 @@ def sweep(
             store,
             layout,
             lambda: now.at(time.time()).cutoff_min,
+            numbers=pseudonyms.numbers,
             share=share,
             keep_turn=_Renewal(turn),
         )
