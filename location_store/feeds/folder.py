@@ -301,9 +301,14 @@ def _identity(folder: Path) -> str:
     try:
         draft = folder / f"{_ID_FILE}.{secrets.token_hex(8)}"
         draft.write_text(draft.suffix)
-        with suppress(FileExistsError):
-            path.hardlink_to(draft)  # whole or not at all, over NFS too
-        draft.unlink()
+        try:
+            path.hardlink_to(draft)  # whole, and the first one stays, over NFS too
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not path.exists():
+                draft.rename(path)
+        draft.unlink(missing_ok=True)
         return path.read_text().strip(".")
     except OSError as error:
         raise BadInput(f"{folder} cannot be written to ({error.strerror}): files are moved in it") from error

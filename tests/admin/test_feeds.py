@@ -1,18 +1,23 @@
 """`cxmyd ingest` of what has no end: its options, its configuration, and how it stops."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.admin.feed_table import feed_table
 from gateway.config import load
+from location_store.feeds.run import State
+from location_store.ingest import Totals
 from tests.admin.conftest import Desk
 from tests.admin.test_data_commands import HEADER, at, totals
 
@@ -160,3 +165,30 @@ def test_secrets_of_kafka_come_from_files(make_desk: Callable[[str], Desk]) -> N
     }
     assert "sesame" not in repr(config)
     assert "shazam" not in repr(config)
+
+
+class Terminal(io.StringIO):
+    """A stream that is watched."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_shown_how_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows, rejects, what waits; once a second at most."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    asked: list[str] = []
+
+    def lag() -> dict[str, int | None]:
+        asked.append("lag")
+        return {"stream \x1b[31msightings": 4321, "kafka s": None}
+
+    totals = Totals(rows=7654, written=7000, late=54, rejected=Counter(time=600))
+    with feed_table() as show:
+        for _ in range(100):
+            show(State(totals, 321, ("stream sightings",), lag))
+    shown = terminal.getvalue()
+    assert all(each in shown for each in ("7,654", "321", "600", "54", "4,321", "–"))
+    assert "\x1b[31msightings" not in shown
+    assert len(asked) < 5
