@@ -1,6 +1,7 @@
 """Where the people of the evaluation live: the sample's sites, and more of them on shores and in enclaves.
 
-Invariant: every site is in the city that the boundaries say. Called by `populations`.
+Invariant: every site is in the city that the boundaries say, those on a shore stand on its line. Called by
+`populations`.
 """
 
 import random
@@ -34,8 +35,8 @@ class Sides(NamedTuple):
 class Ground:
     """Sites by index (`lon`, `lat` in degrees, nan abroad; `place` id) and where people are told to live.
 
-    borders: every two neighbours of China, each way; mainland: those with home there. shores: two cities that water parts, each way.
-    enclaves: home lies within `there`. islands: cities without a neighbour on land.
+    borders: every two neighbours of China, each way; mainland: those with home there. shores: two cities that
+    water parts, each way. enclaves: home lies within `there`. islands: no neighbour on land, or Hainan.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The people of the evaluation, kind by kind: where they truly are, and which sites their phones may be heard at.
+"""The people of the evaluation, kind by kind: where they truly are, and where their phones may be heard.
 
 Invariant: a trace follows from its seed alone; legs follow one another and do not overlap, and what lies
 between two of them is a phone that is off. Called by `evaluate`.
@@ -10,7 +10,7 @@ then 0.3 h and 2.5 h more on average. A visit next door sees the same, mirrored.
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from bench.stays.ground import Ground, Sides
 from location_store.places import place_id
@@ -18,7 +18,7 @@ from location_store.sample.diary import CAR_KMH, DAY_S, HOUR_S, TRAIN_KMH, Diary
 from location_store.sample.terrain import ABROAD
 
 DAYS: Final = 15
-"""Whole days that are lived through; the window is the last 14 of them, and the query comes at 10:00 after."""
+"""Whole days that are lived through: the window is the last 14 of them, and the query comes at 10:00 then."""
 END_S: Final = DAYS * DAY_S + 10 * HOUR_S
 SLOW_TRAIN_KMH: Final = 90
 
@@ -51,14 +51,21 @@ class Trace(NamedTuple):
     phone: Phone
 
 
-class Kind(NamedTuple):
-    """A kind of people. at: where each of them lives, in turn. border: the bar for border dwellers holds."""
+Group = Literal["at a border", "at a border, changes unheard", "across water", "other", "next door", "flips"]
 
+
+class Kind(NamedTuple):
+    """A kind of people. at: where each of them lives, in turn.
+
+    group: dwellers at a border on land, whose phones are heard at each change of area or are not; at a shore;
+    visitors next door, without flips and with them; all others.
+    """
+
+    group: Group
     name: str
     live: Callable[["Life"], None]
     at: str = "borders"
     phone: Phone | None = None
-    border: bool = False
 
 
 class Life(Diary):
@@ -161,7 +168,7 @@ def _new_there(life: Life) -> None:
 
 
 def _to_and_fro(life: Life) -> None:
-    """Crosses the border two to five times on one or two days, an hour or two there and half of that at home."""
+    """Crosses the border two to five times on one or two days, half an hour to two hours there each time."""
     for start_s in sorted(life.rng.sample(life.mornings(1), life.rng.choice((1, 2)))):
         life.home_until(start_s)
         for _ in range(life.rng.randrange(2, 6)):
@@ -273,43 +280,43 @@ def _ferry(life: Life) -> None:
 
 
 KINDS: Final = (
-    Kind("border: light flips", _light, border=True),
-    Kind("border: heavy flips", _heavily, border=True),
-    Kind("border: nights over there", _nights, border=True),
-    Kind("border: three cities meet", _corner, border=True),
-    Kind("border: off at night", _off_at_the_border, border=True),
-    Kind("border: light, heard hourly", _light, phone=HOURLY, border=True),
-    Kind("border: heavy, heard hourly", _heavily, phone=HOURLY, border=True),
-    Kind("border: heavy, new number", _new_there, border=True),
-    Kind("border: light, 3-hourly 2G", _light, phone=SPARSE, border=True),
-    Kind("enclave: heavy flips", _heavily, "enclaves", border=True),
-    Kind("port: across the water", _light, "shores"),
-    Kind("port: heavy flips", _heavily, "shores"),
-    Kind("homebody", _homebody),
-    Kind("homebody, 3-hourly 2G", _homebody, phone=SPARSE),
-    Kind("commuter next door", _commuter),
-    Kind("half days next door", _half_days),
-    Kind("to and fro on one day", _to_and_fro),
-    Kind("trips of 0.2 to 3 h", _short_trips),
-    Kind("trips of 0.2 to 3 h, 2G", _short_trips, phone=SPARSE),
-    Kind("trip of 3 to 3.9 h", _visit(3, 3.9)),
-    Kind("fast train", lambda life: _train(life, TRAIN_KMH), "mainland"),
-    Kind("slow train", lambda life: _train(life, SLOW_TRAIN_KMH), "mainland"),
-    Kind("road", lambda life: _train(life, CAR_KMH), "mainland", BUSY),
-    Kind("flight", _flight, "mainland"),
-    Kind("abroad", _abroad, "mainland"),
-    Kind("island, by ferry", _ferry, "islands"),
-    Kind("phone off", _off),
-    Kind("visit of 4.1 to 8 h", _visit(4.1, 8)),
-    Kind("visit of 4.1 to 8 h, hourly", _visit(4.1, 8), phone=HOURLY),
-    Kind("visit of 5 to 7 h, 2G", _visit(5, 7), phone=SPARSE),
-    Kind("visit of 7 to 24 h, 2G", _visit(7, 24), phone=SPARSE),
-    Kind("visit of 4.1 to 8 h, light flips", _visit(4.1, 8, flips="light")),
-    Kind("visit of 8 to 24 h, light flips", _visit(8, 24, flips="light")),
-    Kind("visit of 8 to 24 h, heavy flips", _visit(8, 24, flips="heavy")),
-    Kind("visit of 8 to 24 h, light at both", _visit(8, 24, flips="light", flips_at_home="light")),
-    Kind("visit of 8 to 24 h, heavy at both", _visit(8, 24, flips="heavy", flips_at_home="heavy")),
-    Kind("visit to an enclave, light flips", _visit(8, 24, flips="light"), "enclaves"),
+    Kind("at a border", "border: light flips", _light),
+    Kind("at a border", "border: heavy flips", _heavily),
+    Kind("at a border", "border: nights over there", _nights),
+    Kind("at a border", "border: three cities meet", _corner),
+    Kind("at a border", "border: off at night", _off_at_the_border),
+    Kind("at a border", "border: heavy, new number", _new_there),
+    Kind("at a border", "enclave: heavy flips", _heavily, "enclaves"),
+    Kind("at a border, changes unheard", "border: light, heard hourly", _light, phone=HOURLY),
+    Kind("at a border, changes unheard", "border: heavy, heard hourly", _heavily, phone=HOURLY),
+    Kind("at a border, changes unheard", "border: light, 3-hourly 2G", _light, phone=SPARSE),
+    Kind("across water", "port: across the water", _light, "shores"),
+    Kind("across water", "port: heavy flips", _heavily, "shores"),
+    Kind("other", "homebody", _homebody),
+    Kind("other", "homebody, 3-hourly 2G", _homebody, phone=SPARSE),
+    Kind("other", "commuter next door", _commuter),
+    Kind("other", "half days next door", _half_days),
+    Kind("other", "to and fro on one day", _to_and_fro),
+    Kind("other", "trips of 0.2 to 3 h", _short_trips),
+    Kind("other", "trips of 0.2 to 3 h, 2G", _short_trips, phone=SPARSE),
+    Kind("other", "trip of 3 to 3.9 h", _visit(3, 3.9)),
+    Kind("other", "fast train", lambda life: _train(life, TRAIN_KMH), "mainland"),
+    Kind("other", "slow train", lambda life: _train(life, SLOW_TRAIN_KMH), "mainland"),
+    Kind("other", "road", lambda life: _train(life, CAR_KMH), "mainland", BUSY),
+    Kind("other", "flight", _flight, "mainland"),
+    Kind("other", "abroad", _abroad, "mainland"),
+    Kind("other", "island, by ferry", _ferry, "islands"),
+    Kind("other", "phone off", _off),
+    Kind("next door", "visit of 4.1 to 8 h", _visit(4.1, 8)),
+    Kind("next door", "visit of 4.1 to 8 h, hourly", _visit(4.1, 8), phone=HOURLY),
+    Kind("next door", "visit of 7 to 24 h, 2G", _visit(7, 24), phone=SPARSE),
+    Kind("next door", "visit of 5 to 7 h, 2G", _visit(5, 7), phone=SPARSE),
+    Kind("flips", "visit of 8 to 24 h, light flips", _visit(8, 24, flips="light")),
+    Kind("flips", "visit to an enclave, light flips", _visit(8, 24, flips="light"), "enclaves"),
+    Kind("flips", "visit of 4.1 to 8 h, light flips", _visit(4.1, 8, flips="light")),
+    Kind("flips", "visit of 8 to 24 h, heavy flips", _visit(8, 24, flips="heavy")),
+    Kind("flips", "visit of 8 to 24 h, light at both", _visit(8, 24, flips="light", flips_at_home="light")),
+    Kind("flips", "visit of 8 to 24 h, heavy at both", _visit(8, 24, flips="heavy", flips_at_home="heavy")),
 )
 
 
@@ -334,7 +341,7 @@ def people(ground: Ground, kind: Kind, count: int, seed: int) -> list[Trace]:
 
 
 def truth(legs: Sequence[Leg], start_s: float, end_s: float) -> dict[int, tuple[float, float]]:
-    """Of each place the longest single presence in [start_s, end_s): hours in it, and hours with the phone on.
+    """Of each place the longest presence in [start_s, end_s): hours in it, and hours with the phone on.
 
     From the diary, never from a sighting. A phone that is off in one place did not leave it.
     """

@@ -1,11 +1,13 @@
 """location_store.stays: timelines to stays, border drift, clipping."""
 
 from itertools import pairwise
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from location_store.stays import Point, Run, Segment, Stay, absorb_drift, clip, runs
+from location_store.stays import Point, Run, Segment, Stay, absorb_drift, clip, rhythm_min, runs
 from tests.location_store.histories import BASE_MIN, fold, sighted, sightings, stays_of
 
 SHANGHAI, SUZHOU, BEIJING = 3100, 3205, 1100
@@ -109,6 +111,132 @@ def test_the_limits_follow_n() -> None:
     assert not drifted(a=120, b=119, away=361, hours=2.0)
     assert not drifted(a=400, b=100, hours=8.0)
     assert drifted(a=480, b=400, away=1440, hours=8.0)
+
+
+def next_door(  # noqa: PLR0917 -- test shorthand
+    times: int = 3,
+    there: int = 150,
+    back: int = 30,
+    habit: int = 0,
+    hours: float = 4.0,
+    place: int = SUZHOU,
+) -> list[Stay]:
+    """Two days at home, then so many times next door with flips home between, and two days at home.
+
+    habit: so many other times of ten minutes next door. Minutes; gaps of 5 on either side of each change.
+    """
+    day = 24 * 60
+    stays = [(SHANGHAI, 0, 2 * day)]
+    minute = 2 * day
+    for time in range(times):
+        stays.append((place, minute + 5, minute + 5 + there))
+        minute += 5 + there
+        if time < times - 1:
+            stays.append((SHANGHAI, minute + 5, minute + 5 + back))
+            minute += 5 + back
+    for _ in range(habit):
+        stays += [(SHANGHAI, minute + 5, minute + day), (place, minute + day + 5, minute + day + 15)]
+        minute += day + 15
+    stays.append((SHANGHAI, minute + 5, minute + 5 + 2 * day))
+    return shown(absorb_drift(journey(*stays), neighbours, hours))
+
+
+def visit_to(stays: list[Stay], place: int = SUZHOU) -> list[Stay]:
+    return [stay for stay in stays if stay.place == place]
+
+
+def test_flips_home_are_part_of_a_visit_next_door() -> None:
+    """Three times 2 h 30 min with half an hour at home between: one stay of 8 h 50 min."""
+    (visit,) = visit_to(next_door())
+    assert visit == Stay(SUZHOU, 2885, 2885 + 3 * 150 + 2 * 40, 530)
+
+
+def test_each_limit_of_a_visit_with_flips() -> None:
+    """Twice back at least, N in all and 60 % of the rest, no habit."""
+    assert not visit_to(next_door(times=2, there=235))
+    assert visit_to(next_door(there=92, back=10))
+    assert not visit_to(next_door(there=91, back=10))
+    assert visit_to(next_door(there=150, back=68))
+    assert not visit_to(next_door(there=150, back=69))
+    assert visit_to(next_door(habit=3))
+    assert not visit_to(next_door(habit=4))
+
+
+def test_a_long_return_ends_a_visit_with_flips() -> None:
+    """Back after more than N, whatever there was before."""
+    at_home, before = (
+        (SHANGHAI, 0, 2000),
+        [(SUZHOU, 2005, 2235), (SHANGHAI, 2240, 2250), (SUZHOU, 2255, 2485)],
+    )
+    for back, visits in ((2720, 1), (2726, 0)):
+        stays = [at_home, *before, (SHANGHAI, 2490, back), (SUZHOU, back + 5, back + 235)]
+        stays += [(SHANGHAI, back + 240, back + 250), (SUZHOU, back + 255, back + 485)]
+        found = shown(absorb_drift(journey(*stays, (SHANGHAI, back + 490, back + 2500)), neighbours))
+        assert len(visit_to(found)) == visits
+
+
+def test_a_visit_with_flips_needs_a_home_next_door() -> None:
+    """Far away nothing is drift, so that nothing is joined; and before N at home nothing is."""
+    assert len(visit_to(next_door(place=BEIJING), BEIJING)) == 3
+    stays = journey(
+        (SHANGHAI, 0, 200), (SUZHOU, 205, 400), (SHANGHAI, 405, 420), (SUZHOU, 425, 640), (SHANGHAI, 645, 660)
+    )
+    assert absorb_drift(stays, neighbours) == stays
+
+
+def test_the_limits_of_a_visit_with_flips_follow_n() -> None:
+    """What is a visit at N = 4 h is half of one at 8 h, and one of half the length is a visit at 2 h."""
+    assert not visit_to(next_door(hours=8.0))
+    assert visit_to(next_door(there=300, back=60, hours=8.0))
+    assert visit_to(next_door(there=75, back=15, hours=2.0))
+
+
+def heard(*gaps: int) -> list[Segment]:
+    """A timeline of sightings in one place with these gaps."""
+    minute, points = 0, [Point(0, SHANGHAI)]
+    for gap in gaps:
+        minute += gap
+        points.append(Point(minute, SHANGHAI))
+    return fold(points)
+
+
+def test_a_rarely_heard_phone_has_a_rhythm() -> None:
+    """The median of its silences of 2 to 3.5 h, if there are 24 of them."""
+    assert rhythm_min(heard(*[180] * 24)) == 180
+    assert rhythm_min(heard(*[180] * 23)) == 120
+    assert rhythm_min(heard(*[170] * 12, *[190] * 13)) == 190
+    assert rhythm_min(heard(*[211] * 50)) == rhythm_min(heard(*[120] * 50)) == 120
+
+
+def test_what_speaks_against_a_rhythm() -> None:
+    """More silences that are longer; more than a quarter of the time without any."""
+    assert rhythm_min(heard(*[180] * 24, *[600] * 24)) == 180
+    assert rhythm_min(heard(*[180] * 24, *[600] * 25)) == 120
+    assert rhythm_min(heard(*[180] * 24, *[60] * 24)) == 180
+    assert rhythm_min(heard(*[180] * 24, *[60] * 25)) == 120
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=100, max_size=300),
+    st.lists(st.integers(121, 210), max_size=23) | st.lists(st.sampled_from([180, 600]), max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_a_phone_that_is_heard_hourly_never_has_one(
+    gaps: list[int], silences: list[int], rng: Random
+) -> None:
+    """Whatever silences there are among them."""
+    gaps = gaps + silences
+    rng.shuffle(gaps)
+    assert rhythm_min(heard(*gaps)) == 120
+
+
+@given(sightings(), st.integers(0, 9000), st.sampled_from([120, 150, 210]))
+def test_the_parts_of_a_stay_are_the_whole(points: list[Point], edge: int, step_min: int) -> None:
+    """Wherever an edge cuts, both sides together have the presence of all."""
+    stays, edge = runs(fold(points), step_min), BASE_MIN + edge
+    parts = [*clip(stays, 0, edge, step_min), *clip(stays, edge, 2**40, step_min)]
+    whole = sum(stay.dwell_min for stay in stays)
+    assert sum(stay.dwell_min for stay in parts) == pytest.approx(whole)
 
 
 def test_drift_needs_the_return_to_the_same_place() -> None:

@@ -6,10 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
 
-from location_store.stays import Point, Segment, Stay, StayRules, Visit, Visits, visited
+from location_store.record import History, timeline
+from location_store.stays import Point, Segment, Stay, StayRule, StayRules, Visit, Visits, visited
 from location_store.window import Window, window
-from tests.location_store.histories import sighted
+from tests.location_store.histories import BASE_MIN, histories, sighted
 
 CHINA = ZoneInfo("Asia/Shanghai")
 SHANGHAI, SUZHOU, BEIJING, JAPAN = 3100, 3205, 1100, 20243
@@ -299,3 +302,77 @@ def test_stay_hours_may_be_any_number() -> None:
     stays = [present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T08:30")]
     assert places(answer(stays, StayRules(stay_hours=0.5))) == [SHANGHAI]
     assert places(answer([present(SHANGHAI, "2026-03-05T08:00", "2026-03-05T15:59")], StayRules(8.0))) == []
+
+
+def hourly(place: int, first: str, hours: int, step: int = 60) -> list[Segment]:
+    """Sightings every `step` minutes."""
+    return sighted(Point(at(first) + minute, place) for minute in range(0, 60 * hours + 1, step))
+
+
+@pytest.mark.parametrize("silence_h", [3, 10])
+def test_a_silence_of_a_phone_that_is_else_heard_hourly(silence_h: int) -> None:
+    """Two sightings 3 h or 10 h apart count 2 h, however long and regular its history."""
+    days = [hourly(SHANGHAI, f"2026-03-0{day}T00:00", 20) for day in range(1, 9)]
+    seen_twice = hourly(BEIJING, "2026-03-10T08:00", silence_h, 60 * silence_h)
+    found = answer([*(segment for day in days for segment in day), *seen_twice])
+    assert found.stays[-1].dwell_min == 120
+    assert places(found) == [SHANGHAI]
+
+
+def test_a_phone_that_is_heard_every_three_hours() -> None:
+    """All of its silences count: two sightings far away are a visit; one is none."""
+    home = hourly(SHANGHAI, "2026-03-01T00:00", 96, 180)
+    far = hourly(BEIJING, "2026-03-05T03:00", 3, 180)
+    back = hourly(SHANGHAI, "2026-03-05T09:00", 24, 180)
+    found = answer([*home, *far, *back])
+    assert places(found) == [SHANGHAI, BEIJING]
+    assert [visit.longest_min for visit in found.visits] == [96 * 60 + 45, 180 + 90]
+    assert places(answer([*home, far[0], *back])) == [SHANGHAI]
+
+
+def test_rarely_heard_next_door() -> None:
+    """Two sightings there are no drift where that is no habit; five times in two weeks are one."""
+    timeline: list[Segment] = []
+    for day in range(1, 14):
+        timeline += hourly(SHANGHAI, f"2026-03-{day:02}T00:00", 12, 180)
+        there = hourly(SUZHOU, f"2026-03-{day:02}T15:00", 3, 180)
+        timeline += there if day in (3, 5, 7, 9, 11) else [s._replace(place=SHANGHAI) for s in there]
+        timeline += hourly(SHANGHAI, f"2026-03-{day:02}T21:00", 0)
+    assert places(answer(timeline)) == [SHANGHAI]
+    once = [s._replace(place=SHANGHAI) if s.first_min < at("2026-03-11") else s for s in timeline]
+    assert places(answer(once)) == [SHANGHAI, SUZHOU]
+
+
+def test_nothing_before_since_vouches_for_a_rhythm() -> None:
+    """The former owner's phone was heard every three hours, that of the present one is not known to be."""
+    former = hourly(SHANGHAI, "2026-03-01T00:00", 96, 180)
+    present = hourly(BEIJING, "2026-03-06T00:00", 9, 180)
+    assert answer([*former, *present]).stays[-1].dwell_min == 540
+    assert answer([*former, *present], since="2026-03-05T12:00").stays == [
+        Stay(BEIJING, at("2026-03-06T00:00"), at("2026-03-06T09:00"), 360)
+    ]
+
+
+@given(histories(), st.sampled_from(["continuous", "daily-span"]), st.integers(0, 20_000))
+def test_a_greater_n_names_no_more(history: History, rule: StayRule, length: int) -> None:
+    """Without drift, which depends on N itself."""
+    span = Window(BASE_MIN, BASE_MIN + length)
+    before: set[int] | None = None
+    for hours in (1.0, 2.0, 4.0, 8.0):
+        found = visited(timeline(history), StayRules(hours, rule, False), neighbours, span, None, CHINA)
+        named = set(places(found))
+        assert before is None or named <= before
+        before = named
+
+
+@given(histories(), st.integers(0, 20_000))
+def test_drift_moves_presence_but_makes_none(history: History, length: int) -> None:
+    """The stays with drift cover those without, and lie in places that were seen."""
+    span = Window(BASE_MIN, BASE_MIN + length)
+    on, off = (
+        visited(timeline(history), StayRules(drift=drift), lambda a, b: True, span, None, CHINA).stays
+        for drift in (True, False)
+    )
+    assert {stay.place for stay in on} <= {stay.place for stay in off}
+    for stay in off:
+        assert any(each.first_min <= stay.first_min and stay.last_min <= each.last_min for each in on)
