@@ -11,8 +11,7 @@ committed, and where that fails, or it is lost (we were silent for too long), an
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -25,6 +24,8 @@ from location_store.lease import Notice, silent
 MESSAGES_A_CALL = 50_000
 LINGER_S = 0.05
 """For how long a batch is gathered at least."""
+ANSWER_S = 10.0
+"""How long the brokers may take to say where a partition ends."""
 
 _OURS = {
     "enable.auto.commit": False,
@@ -62,6 +63,13 @@ class KafkaSettings(NamedTuple):
     properties: Mapping[str, str | int | float | bool] = {}
 
 
+_UNKNOWN = 1 << 63
+"""The end of a partition that became ours in this moment."""
+
+_Partition = tuple[str, int]
+"""Topic and number."""
+
+
 class _Position(NamedTuple):
     """Behind what was polled of each partition that was ours then. epoch: number of rebalances before."""
 
@@ -80,8 +88,8 @@ class KafkaFeed:
         self._origin = Origin()
         self._consumer: Consumer | None = None
         self._epoch = 0
-        self._assigned_s = 0.0
-        """When partitions became ours last: what is older may have been read by others."""
+        self._ends: dict[_Partition, int] = {}
+        """Where each partition ended when it became ours: others may have read what lies before."""
         self._trouble = ""
         """The last line of notice, until messages come again."""
         self._refusal = ""
@@ -96,24 +104,25 @@ class KafkaFeed:
         except KafkaException as error:
             raise StoreRefused(f"[ingest.kafka] cannot be used: {_text(error)}") from error
 
-        def on_revoke(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        def on_revoke(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             try:
                 settle()
             except StoreUnavailable as error:
                 self._notice(f"{error} What was read of the partitions that go is read again by others")
+            on_lost(_consumer, partitions)
+
+        def on_lost(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             self._epoch += 1
+            for each in partitions:
+                self._ends.pop((each.topic, each.partition), None)
 
-        def on_lost(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-            self._epoch += 1
-
-        def on_assign(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-            self._assigned_s = time.time()
-
-        self._consumer.subscribe([settings.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
+        self._consumer.subscribe([settings.topic], on_revoke=on_revoke, on_lost=on_lost)
 
     def poll(self, timeout_s: float) -> Batch | None:
         consumer = self._opened()
         try:
+            before = self._positions(consumer)
+            self._look_for_ends(consumer, before)
             received = consumer.consume(MESSAGES_A_CALL, max(timeout_s, LINGER_S))
             errors = [error for message in received if (error := message.error()) is not None]
             for each in errors:
@@ -123,20 +132,20 @@ class KafkaFeed:
                 raise StoreRefused(self._refusal)
             if not messages:
                 return None
-            positions = consumer.position(consumer.assignment())
+            positions = self._positions(consumer)
         except KafkaException as error:
             raise FeedUnavailable(f"{self.name}: {_text(error)}.") from error
         if self._trouble:
             self._notice(f"{self.name}: messages come again")
             self._trouble = ""
         rows, bad = parse([message.value() for message in messages])
-        offsets = [each for each in positions if each.offset >= 0]
+        offsets = [TopicPartition(*each, offset) for each, offset in positions.items() if offset >= 0]
+        read = [each for each, offset in positions.items() if offset != before.get(each)]
+        again = any(max(0, before.get(each, 0)) < self._ends.get(each, _UNKNOWN) for each in read)
 
         def where(line: int) -> RejectedRow:
             return _where(messages[line])
 
-        oldest_ms = min(message.timestamp()[1] for message in messages)
-        again = oldest_ms <= 1000 * self._assigned_s
         return Batch(rows, _Position(self._epoch, offsets), self._origin, where, bad=bad, again=again)
 
     def commit(self, positions: Sequence[object]) -> None:
@@ -161,11 +170,22 @@ class KafkaFeed:
     def lag(self) -> int | None:
         consumer = self._opened()
         lag = 0
-        positions = consumer.position(consumer.assignment())
-        for each in positions:
-            low, high = consumer.get_watermark_offsets(each, cached=True)
-            lag += max(0, high - max(each.offset, low))
+        positions = self._positions(consumer)
+        for each, offset in positions.items():
+            low, high = consumer.get_watermark_offsets(TopicPartition(*each), cached=True)
+            lag += max(0, high - max(offset, low))
         return lag if positions else None
+
+    def _positions(self, consumer: Consumer) -> dict[_Partition, int]:
+        """Behind what was polled of each partition that is ours; negative where that was nothing."""
+        found = consumer.position(consumer.assignment())
+        return {(each.topic, each.partition): each.offset for each in found}
+
+    def _look_for_ends(self, consumer: Consumer, partitions: Iterable[_Partition]) -> None:
+        """Of those that became ours since we looked last."""
+        for each in partitions:
+            if each not in self._ends:
+                _, self._ends[each] = consumer.get_watermark_offsets(TopicPartition(*each), timeout=ANSWER_S)
 
     def _opened(self) -> Consumer:
         assert self._consumer is not None, "open() comes first"

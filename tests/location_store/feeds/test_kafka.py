@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from location_store.errors import StoreRefused
 from location_store.feeds import run as running
+from location_store.feeds.feed import Batch
 from location_store.feeds.kafka import KafkaFeed, KafkaSettings
 from location_store.feeds.run import Pace
 from location_store.ingest import Totals
@@ -122,11 +123,18 @@ def test_a_store_that_is_away(
     sightings = journeys(53, 600)
     lines: list[str] = []
     rows = [0]
+    again: list[bool] = []
     told = threading.Event()
+
+    class Watched(KafkaFeed):
+        def poll(self, timeout_s: float) -> Batch | None:
+            batch = super().poll(timeout_s)
+            again.extend([batch.again] * batch.rows.height if batch else [])
+            return batch
 
     def read() -> None:
         running.run(
-            [KafkaFeed(settings)],
+            [Watched(settings)],
             world.ingester(),
             data_dir=tmp_path,
             pace=Pace(flush_s=0.1),
@@ -149,6 +157,8 @@ def test_a_store_that_is_away(
     finally:
         told.set()
         reader.join(30)
+    # what was there when the partitions were given out may have been read by others
+    assert again == [True] * 300 + [False] * 300
     assert "Trying again" in lines[0]
     assert "going on" in lines[1]
     assert World(server.url, tmp_path, NOW_S).histories(NUMBERS) == expected(sightings)
