@@ -161,11 +161,11 @@ def assemble(
     park = RedisPark(
         calls,
         clock=clock,
-        seal_key=pseudonyms.subkey("park"),
+        seal_keys=pseudonyms.subkeys("park"),
         answer_ttl_s=config.park.answer_ttl_s,
         carriers=config.carriers,
     )
-    parts_of_messages = RedisParts(calls, pseudonyms.subkey("parts"))
+    parts_of_messages = RedisParts(calls, pseudonyms.subkeys("parts"))
     lines = _lines(config)
     worker: ParkWorker
     routes = Routes(metrics.submitted, lambda route: worker.wake(route))  # noqa: PLW0108 - made below
@@ -195,7 +195,6 @@ def assemble(
         park=park,
         pipeline=pipeline,
         outbox=routes,
-        pseudonyms=pseudonyms,
         clock=clock,
         recorder=metrics,
         routes=[route for route in lines if listening or not route.startswith("listen:")],

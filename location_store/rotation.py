@@ -6,28 +6,22 @@ those are still put in there (`coalescer`), so that one history simply goes on i
 is does not grow old: an import writes it under the new key and removes it from the old place. Only an import
 can, since the digest of the ID digits is bound to its key.
 
-Once a window has passed, the older key may be retired: its hashes, which bear its number, are deleted as a
-whole. Invariant: `joined` is what would lie under one key, if there had been no rotation. Called by readers
-and by `cxmyd keys`.
+Invariant: `joined` is what would lie under one key, if there had been no rotation. Pure but for `records`.
+Called by readers; `retirement` is the end of a rotation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from location_store.nodes import Command
-from location_store.pseudonyms import Layout, Pseudonym, Pseudonyms
+from location_store.pseudonyms import Pseudonyms
 from location_store.record import NOTHING, History, Record, timeline, unpack
 from location_store.stays import Segment
-from location_store.store import Store, bucket_key
-from location_store.subscribers import NOBODY, Subscriber, pack
+from location_store.subscribers import Subscriber
 
-KEYS_AT_ONCE = 64
-
-_NOBODY = pack(NOBODY)
-
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from location_store.store import Store
 
 
 def records(store: Store, names: Pseudonyms, msisdns: Sequence[str]) -> list[Record]:
@@ -65,29 +59,3 @@ def _after(old: History, new: History) -> History:
         if last >= begin:
             out.append(Segment(place, begin, last))
     return History(tuple(out))
-
-
-def count_subscribers(store: Store, layout: Layout, number: int, progress: Progress) -> int:
-    """How many under the key of this number have more than a history: an import, a block, an erasure."""
-    count = 0
-    for keys, done in _keys(layout, number):
-        found = store.nodes.run([Command(key, ("HVALS", key)) for key in keys])
-        blobs = [blob for values in found for blob in values]
-        count += sum(blob[1:2] != _NOBODY for blob in blobs)
-        progress(done, layout.partitions)
-    return count
-
-
-def erase(store: Store, layout: Layout, number: int, progress: Progress) -> None:
-    """Delete all that lies under the key of this number."""
-    for keys, done in _keys(layout, number):
-        store.nodes.run([Command(key, ("UNLINK", key)) for key in keys])
-        progress(done, layout.partitions)
-
-
-def _keys(layout: Layout, number: int) -> Iterator[tuple[list[bytes], int]]:
-    """All buckets under a key, some of one partition at a time; and how many partitions are done then."""
-    for partition in range(layout.partitions):
-        buckets = range(layout.buckets)
-        for _, some in groupby(buckets, lambda bucket: bucket // KEYS_AT_ONCE):
-            yield [bucket_key(Pseudonym(partition, bucket, b"", number)) for bucket in some], partition + 1

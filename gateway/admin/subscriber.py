@@ -60,9 +60,8 @@ def show(
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         for chunk in _chunks(desk.msisdns):
             desk.record(chunk)
-            names = [desk.pseudonyms.of(msisdn) for msisdn in chunk]
             now_s = time.time()
-            locks = operator.locked_until_many(store.nodes, names, now_s)
+            locks = operator.locked_until_many(store.nodes, desk.pseudonyms, chunk, now_s)
             for view in subscriber_view(
                 store, desk.pseudonyms, places, config.carriers, chunk, now_s=now_s, locked_until_s=locks
             ):
@@ -104,9 +103,12 @@ def unlock(ctx: click.Context, *, number: str, reason: str | None) -> None:
     desk = Desk(ctx, "subscriber unlock", [number], reason)
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
-        was_locked = operator.unlock(store.nodes, desk.pseudonyms.of(desk.msisdns[0]))
+        places = desk.pseudonyms.all_of(desk.msisdns[0])
+        unlocked = [operator.unlock(store.nodes, each) for each in places]
     click.echo(
-        "unlocked: the ID digits can be tried again" if was_locked else "was not locked: no tries were wrong"
+        "unlocked: the ID digits can be tried again"
+        if any(unlocked)
+        else "was not locked: no tries were wrong"
     )
 
 
@@ -120,16 +122,18 @@ def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
     desk = Desk(ctx, "subscriber forget", [number], reason)
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
-        name = desk.pseudonyms.of(desk.msisdns[0])
-        store.forget(name, extra_keys=operator.dialog_keys(name))
-        operator.forget_parked(store.nodes, config.routes, name)
+        for name in desk.pseudonyms.all_of(desk.msisdns[0]):
+            store.forget(name, extra_keys=operator.dialog_keys(name))
+            operator.forget_parked(store.nodes, config.routes, name)
     click.echo("forgotten: history, record, dialog and parked messages are erased")
 
 
 def _set_blocked(desk: Desk, *, blocked: bool) -> None:
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
-        store.set_blocked(desk.pseudonyms.of(desk.msisdns[0]), blocked=blocked)
+        newest, *older = desk.pseudonyms.all_of(desk.msisdns[0])
+        for name in [newest] if blocked else [newest, *older]:
+            store.set_blocked(name, blocked=blocked)
 
 
 def _lines(source: str) -> list[str]:

@@ -22,7 +22,8 @@ from gateway.flow.messages import Mo
 from gateway.flow.ports import Turn
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
-from location_store.record import history_offset, timeline, unpack_history
+from location_store.record import History, history_offset, timeline, unpack, unpack_history
+from location_store.rotation import is_older, joined
 from location_store.sole import sole_place
 from location_store.stays import StayRules, visited
 from location_store.subscribers import NOBODY, Subscriber
@@ -40,6 +41,10 @@ ANSWERS_KEPT = 4096
 # Pure functions, and most messages are alike. A text is kept without its sender.
 _intent_of = lru_cache(1024)(parse)
 _step = lru_cache(1024)(step)
+
+
+#: A history, packed; or of two records, while a key is being rotated.
+Known = bytes | History
 
 
 class Saying(NamedTuple):
@@ -72,15 +77,13 @@ class Decider:
         """Raises StoreError when a stored record cannot be read."""
         carrier = mo.carrier
         zone = self._zone(carrier)
-        record = turn.record
-        offset = 0 if record is None else history_offset(record)
-        subscriber = NOBODY if record is None else unpack_subscriber(record[1:offset])
+        subscriber, history, names = self._known(turn)
         before = dialog_state.unpack(turn.state) if turn.state else dialog_state.EMPTY
         intent = _intent_of(mo.text)
         digits = intent.digits if isinstance(intent, Query | Digits) else None
         asked = Asked(
             intent,
-            digits is not None and self._identified(mo, digits, subscriber),
+            digits is not None and _identified(names, mo, digits, subscriber),
             subscriber.language,
             replyable(mo.source.ton, mo.source.digits, self._own_numbers),
             subscriber.blocked,
@@ -95,7 +98,8 @@ class Decider:
             guessed = self._alarm.wrong(digits, mo.msisdn or "", now_s)
         text = None
         if decision.reply is not None:
-            history = b"" if record is None or subscriber.forgotten else record[offset:]
+            if subscriber.forgotten:
+                history = b""
             text = self._words(decision, carrier, history, subscriber.since_min, now_s)
         state, ttl_s = _kept(before, decision.state, now_s, zone)
         reason = decision.reason
@@ -103,15 +107,20 @@ class Decider:
         before_ttl_s = max(1, dialog_state.expires_s(before, now_s, zone) - int(now_s)) if ahead else 0
         return Saying(text, state, ttl_s, reason, reason in _QUESTIONS, ahead, before_ttl_s, guessed)
 
-    def _identified(self, mo: Mo, digits: str, subscriber: Subscriber) -> bool:
-        """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
-        right = self._pseudonyms.id_digest(mo.msisdn or "", digits)
-        known = subscriber.imported and not subscriber.forgotten
-        stored = subscriber.id_digest if known else bytes(len(right))
-        return hmac.compare_digest(right, stored) and known
+    def _known(self, turn: Turn) -> tuple[Subscriber, Known, Pseudonyms]:
+        """Who it is and where he was, and the pseudonyms under whose key the ID digits were digested."""
+        record, names = turn.record, self._pseudonyms
+        if turn.older is None or names.older is None:
+            if record is None:
+                return NOBODY, b"", names
+            offset = history_offset(record)
+            return unpack_subscriber(record[1:offset]), record[offset:], names
+        new = unpack(record)
+        whole = joined(new, unpack(turn.older))
+        return whole.subscriber, whole.history, names.older if is_older(new.subscriber) else names
 
     def _words(
-        self, decision: Decision, carrier: Carrier, history: bytes, since: int | None, now_s: float
+        self, decision: Decision, carrier: Carrier, history: Known, since: int | None, now_s: float
     ) -> str:
         reply = decision.reply
         assert reply is not None
@@ -121,14 +130,16 @@ class Decider:
         named = self._named(history, carrier, period, since) if history else ()
         return self._answer(carrier, decision.english, period, named, since)
 
-    def _named(self, history: bytes, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
+    def _named(self, history: Known, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
         """The visited places, most recent first."""
         rules = _rules(carrier)
-        start = period.start_min if since is None else max(period.start_min, since)
-        place = sole_place(history, rules, start, period.end_min)
-        if place is not None:
-            return (place,)
-        known = timeline(unpack_history(history))
+        if isinstance(history, bytes):
+            start = period.start_min if since is None else max(period.start_min, since)
+            place = sole_place(history, rules, start, period.end_min)
+            if place is not None:
+                return (place,)
+            history = unpack_history(history)
+        known = timeline(history)
         found = visited(known, rules, self._places.neighbours, period, since, self._zone(carrier))
         return tuple(visit.place for visit in found.visits)
 
@@ -154,6 +165,14 @@ class Decider:
         if zone is None:
             zone = self._zones[carrier.timezone] = ZoneInfo(carrier.timezone)
         return zone
+
+
+def _identified(names: Pseudonyms, mo: Mo, digits: str, subscriber: Subscriber) -> bool:
+    """Whether the digits are the subscriber's; the same work for an unknown number (case 34)."""
+    right = names.id_digest(mo.msisdn or "", digits)
+    known = subscriber.imported and not subscriber.forgotten
+    stored = subscriber.id_digest if known else bytes(len(right))
+    return hmac.compare_digest(right, stored) and known
 
 
 @lru_cache(64)

@@ -14,7 +14,6 @@ from gateway.flow.messages import Result, Work
 from gateway.flow.pipeline import Pipeline
 from gateway.flow.ports import Clock, Entry, Outbox, Park, Recorder
 from location_store.errors import StoreError
-from location_store.pseudonyms import Pseudonyms
 
 #: Looked at in one pass over a shard, and worked on at once.
 BATCH, AT_ONCE = 256, 32
@@ -33,7 +32,6 @@ class ParkWorker:
         park: Park,
         pipeline: Pipeline,
         outbox: Outbox,
-        pseudonyms: Pseudonyms,
         clock: Clock,
         recorder: Recorder,
         routes: Sequence[str],
@@ -43,7 +41,6 @@ class ParkWorker:
         self._park = park
         self._pipeline = pipeline
         self._outbox = outbox
-        self._pseudonyms = pseudonyms
         self._clock = clock
         self._recorder = recorder
         self._on_error = on_error
@@ -136,9 +133,7 @@ class ParkWorker:
 
     async def _one(self, route: str, shard: int, entry: Entry) -> bool:
         """One entry; whether it left the park."""
-        mo = entry.mo
-        assert mo.msisdn is not None
-        who = self._pseudonyms.of(mo.msisdn)
+        mo, who = entry.mo, entry.who
         if self._clock.wall() >= entry.expires_s:
             await self._park.bury(who, mo, entry.id, "expired")
             self._recorder.ended(mo.carrier.name, "expired", "expired", 0.0)

@@ -146,7 +146,7 @@ class Pipeline:
             await earlier
         try:
             fresh = flight is not None
-            turn = await self._turns.begin(who, mo.digest, fresh=fresh)
+            turn = await self._turns.begin(who, mo.digest, fresh=fresh, older=self._older(mo))
             if isinstance(turn, Busy):
                 turn = await self._begin_later(mo, who, fresh)
             if not isinstance(turn, Turn):
@@ -163,13 +163,18 @@ class Pipeline:
         finally:
             self._next_in_line(mo.msisdn)
 
+    def _older(self, mo: Mo) -> Pseudonym | None:
+        """Who he is under the older key, during a rotation."""
+        older = self._pseudonyms.older
+        return None if older is None or mo.msisdn is None else older.of(mo.msisdn)
+
     async def _begin_later(self, mo: Mo, who: Pseudonym, fresh: bool) -> Turn | Answered | Busy | Behind:
         """Another process has the turn: ask again for as long as a message may take."""
         patience_s = self._clock.monotonic() + self._limits.after_s
         turn: Turn | Answered | Busy | Behind = Busy()
         while isinstance(turn, Busy) and self._clock.monotonic() <= patience_s:
             await self._clock.sleep(BUSY_PAUSE_S)
-            turn = await self._turns.begin(who, mo.digest, fresh=fresh)
+            turn = await self._turns.begin(who, mo.digest, fresh=fresh, older=self._older(mo))
         return turn
 
     async def _answer(self, mo: Mo, who: Pseudonym, turn: Turn) -> Result:

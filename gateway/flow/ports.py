@@ -12,13 +12,15 @@ from location_store.pseudonyms import Pseudonym
 class Turn(NamedTuple):
     """A subscriber's turn: what the store knows, and the lease under which we may answer.
 
-    `state` is the packed dialog state (empty: none), `record` the subscriber's packed record (None: none).
+    `state` is the packed dialog state (empty: none), `record` the subscriber's packed record (None: none);
+    `older` is the record under the older key, during a rotation.
     """
 
     token: bytes
     state: bytes
     record: bytes | None
     good_until_s: float  # monotonic; an answer that has not left by then belongs to whoever has the turn next
+    older: bytes | None = None
 
 
 class Answered(NamedTuple):
@@ -38,8 +40,12 @@ class Turns(Protocol):
     store is away.
     """
 
-    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
-        """`fresh`: the message comes from the SMSC, not from the park."""
+    async def begin(
+        self, who: Pseudonym, digest: bytes, *, fresh: bool, older: Pseudonym | None = None
+    ) -> Turn | Answered | Busy | Behind:
+        """`fresh`: the message comes from the SMSC, not from the park. `older`: who he is under the older
+        key, during a rotation.
+        """
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
         """Store the state (empty: none) while the turn goes on; False when the lease had ended."""
@@ -57,9 +63,12 @@ class Turns(Protocol):
 
 
 class Entry(NamedTuple):
-    """A parked message. `tag` groups the entries of one subscriber, in whose order they are worked off."""
+    """A parked message. `tag` groups the entries of one subscriber, in whose order they are worked off. `who`
+    he was when it was parked: another one than now, if the key was rotated meanwhile.
+    """
 
     id: bytes
+    who: Pseudonym
     tag: bytes
     mo: Mo
     expires_s: float

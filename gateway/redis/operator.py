@@ -21,7 +21,7 @@ from gateway.redis.keys import (
 )
 from location_store.errors import BadInput, StoreRefused
 from location_store.nodes import Command, Nodes
-from location_store.pseudonyms import Pseudonym
+from location_store.pseudonyms import Pseudonym, Pseudonyms
 
 _PAGE = 500
 _LONGEST_TTL_S = 7 * 86_400.0  # what the configuration allows; only the count's own clean-up hangs on it
@@ -42,11 +42,20 @@ class Parked(NamedTuple):
     died_s: float | None
 
 
-def locked_until_many(nodes: Nodes, who: Sequence[Pseudonym], now_s: float) -> list[float | None]:
+def locked_until_many(
+    nodes: Nodes, names: Pseudonyms, msisdns: Sequence[str], now_s: float
+) -> list[float | None]:
     """Until when wrong digits have locked each subscriber (unix seconds), None where they have not."""
-    keys = [state_key(one) for one in who]
-    blobs = nodes.run([Command(key, ("GET", key)) for key in keys])
+    blobs = _states(nodes, [names.of(msisdn) for msisdn in msisdns])
+    if names.older is not None:  # a state under the older key holds until there is a new one
+        older = _states(nodes, [names.older.of(msisdn) for msisdn in msisdns])
+        blobs = [new or old for new, old in zip(blobs, older, strict=True)]
     return [None if blob is None else dialog_state.locked_until(_state(blob), now_s) for blob in blobs]
+
+
+def _states(nodes: Nodes, who: Sequence[Pseudonym]) -> list[bytes | None]:
+    keys = [state_key(one) for one in who]
+    return nodes.run([Command(key, ("GET", key)) for key in keys])
 
 
 def unlock(nodes: Nodes, who: Pseudonym) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -19,7 +20,7 @@ from gateway.dialog.carrier import Carrier
 from gateway.flow.messages import Mo
 from gateway.flow.ports import Clock, Entry
 from gateway.redis.calls import Calls
-from gateway.redis.keys import PARK_SHARDS, hold_key, park_key, parked_key, shard_of, tag_of
+from gateway.redis.keys import PARK_SHARDS, hold_key, of_tag, park_key, parked_key, shard_of, tag_of
 from gateway.redis.library import function
 from gateway.smpp.pdu import Address
 from location_store.errors import StoreError
@@ -54,10 +55,12 @@ def seal(aead: AESGCM, mo: Mo, context: bytes) -> bytes:
     return nonce + aead.encrypt(nonce, plain, context)
 
 
-def unseal(aead: AESGCM, sealed: bytes, context: bytes, route: str, carriers: Mapping[str, Carrier]) -> Mo:
-    """The message again. Raises UnreadableEntryError."""
+def unseal(
+    aeads: Sequence[AESGCM], sealed: bytes, context: bytes, route: str, carriers: Mapping[str, Carrier]
+) -> Mo:
+    """The message again, under whichever key it was sealed. Raises UnreadableEntryError."""
     try:
-        plain = aead.decrypt(sealed[:12], sealed[12:], context)
+        plain = opened(aeads, sealed, context)
         carrier, msisdn, source, destination, text, digest, received_s = json.loads(plain)
         return Mo(
             route=route,
@@ -77,19 +80,30 @@ def unseal(aead: AESGCM, sealed: bytes, context: bytes, route: str, carriers: Ma
         ) from error
 
 
+def opened(aeads: Sequence[AESGCM], sealed: bytes, context: bytes) -> bytes:
+    """What was sealed under one of the keys. Raises InvalidTag."""
+    for aead in aeads[:-1]:
+        with suppress(InvalidTag):
+            return aead.decrypt(sealed[:12], sealed[12:], context)
+    return aeads[-1].decrypt(sealed[:12], sealed[12:], context)
+
+
 class RedisPark:
     def __init__(
         self,
         calls: Calls,
         *,
         clock: Clock,
-        seal_key: bytes,
+        seal_keys: Sequence[bytes],
         answer_ttl_s: float,
         carriers: Mapping[str, Carrier],
     ) -> None:
+        """`seal_keys`: newest first. Sealed under the oldest, which processes have that do not know of a
+        rotation yet, and read under any.
+        """
         self._calls = calls
         self._clock = clock
-        self._aead = AESGCM(seal_key)
+        self._aeads = [AESGCM(key) for key in seal_keys]
         self._ttl_s = answer_ttl_s
         self._carriers = carriers
         self._token = secrets.token_hex(8).encode()
@@ -124,7 +138,7 @@ class RedisPark:
             "x",
             int((mo.received_s + self._ttl_s) * 1000),
             "c",
-            seal(self._aead, mo, park_key(b"q", mo.route, shard_of(who))),
+            seal(self._aeads[-1], mo, park_key(b"q", mo.route, shard_of(who))),
             *more,
         )
 
@@ -193,7 +207,7 @@ class RedisPark:
         for entry_id, flat in await self._calls.call(key, "XRANGE", key, "-", "+", "COUNT", limit):
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             try:
-                mo = unseal(self._aead, fields[b"c"], key, route, self._carriers)
+                mo = unseal(self._aeads, fields[b"c"], key, route, self._carriers)
             except UnreadableEntryError:
                 await self.bury_id(route, shard, entry_id, "unreadable")
                 continue
@@ -201,7 +215,8 @@ class RedisPark:
             if fields.get(b"h") == b"1":
                 hold = hold_key(route, shard, entry_id)
                 held = bool(await self._calls.call(hold, "EXISTS", hold))
-            found.append(Entry(entry_id, fields[b"s"], mo, int(fields[b"x"]) / 1000, held))
+            who = of_tag(fields[b"s"].decode())
+            found.append(Entry(entry_id, who, fields[b"s"], mo, int(fields[b"x"]) / 1000, held))
         return found
 
     async def count_try(self, route: str, shard: int, entry_id: bytes) -> int:

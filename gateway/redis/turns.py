@@ -1,7 +1,8 @@
 """The flow's `Turns` and the joining of long messages, over Redis."""
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from cryptography.exceptions import InvalidTag
@@ -11,6 +12,7 @@ from gateway.flow.ports import Answered, Behind, Busy, Turn
 from gateway.redis.calls import Calls
 from gateway.redis.keys import lease_key, mark_key, parked_key, parts_key, state_key
 from gateway.redis.library import function
+from gateway.redis.park import opened
 from location_store.pseudonyms import Pseudonym
 from location_store.store import bucket_key
 
@@ -37,7 +39,23 @@ class RedisTurns:
         self._process = secrets.token_hex(6).encode()
         self._count = count()
 
-    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
+    async def begin(
+        self, who: Pseudonym, digest: bytes, *, fresh: bool, older: Pseudonym | None = None
+    ) -> Turn | Answered | Busy | Behind:
+        if older is None:
+            return await self._begin(who, digest, fresh=fresh)
+        key, bucket = state_key(older), bucket_key(older)
+        turn, state, record = await asyncio.gather(
+            self._begin(who, digest, fresh=fresh),
+            self._calls.call(key, b"GET", key),
+            self._calls.call(bucket, b"HGET", bucket, older.field),
+        )
+        if not isinstance(turn, Turn):
+            return turn
+        # A lock outlasts the rotation: the old state holds until there is a new one.
+        return turn._replace(state=turn.state or state or b"", older=record)
+
+    async def _begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
         token = b"%s-%x" % (self._process, next(self._count))
         state = state_key(who)
         good_until_s = self._monotonic() + self._lease_s * 0.9
@@ -106,9 +124,10 @@ class RedisParts:
     expiring.
     """
 
-    def __init__(self, calls: Calls, seal_key: bytes) -> None:
+    def __init__(self, calls: Calls, seal_keys: Sequence[bytes]) -> None:
+        """`seal_keys`: as the park's."""
         self._calls = calls
-        self._aead = AESGCM(seal_key)
+        self._aeads = [AESGCM(key) for key in seal_keys]
 
     async def add(
         self, who: Pseudonym, digest: bytes, *, index: int, total: int, payload: bytes
@@ -116,11 +135,11 @@ class RedisParts:
         """Keep part `index` (from 1) of `total`; all payloads in order once they are all there, else None."""
         key = parts_key(who, digest)
         nonce = secrets.token_bytes(12)
-        sealed = nonce + self._aead.encrypt(nonce, payload, key)
+        sealed = nonce + self._aeads[-1].encrypt(nonce, payload, key)
         parts = await self._calls.call(key, b"FCALL", JOIN, 1, key, index, total, sealed, PARTS_TTL_S * 1000)
         if parts is None or any(part is None for part in parts):
             return None
         try:
-            return [self._aead.decrypt(part[:12], part[12:], key) for part in parts]
+            return [opened(self._aeads, part, key) for part in parts]
         except InvalidTag:  # parts of an older key: the message cannot be read any more
             return None

@@ -109,7 +109,7 @@ async def process(
     assert await calls.wait_up(5.0)
     smsc, metrics = ScriptedSmsc(), Metrics()
     park = RedisPark(
-        calls, clock=clock, seal_key=names.subkey("park"), answer_ttl_s=answer_ttl_s, carriers=CARRIERS
+        calls, clock=clock, seal_keys=names.subkeys("park"), answer_ttl_s=answer_ttl_s, carriers=CARRIERS
     )
     pipeline = Pipeline(
         turns=RedisTurns(calls, dedup_window_s=30, lease_s=lease_s, monotonic=time.monotonic),
@@ -127,7 +127,6 @@ async def process(
         park=park,
         pipeline=pipeline,
         outbox=smsc,
-        pseudonyms=names,
         clock=clock,
         recorder=metrics,
         routes=[ROUTE],

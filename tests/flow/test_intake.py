@@ -31,7 +31,7 @@ def _intake(folder: Path, calls: Calls | None) -> Intake:
     names = pseudonyms(folder)
     nowhere: Any = None  # a message of one part needs no store
     return Intake(
-        parts=RedisParts(nowhere if calls is None else calls, names.subkey("parts")),
+        parts=RedisParts(nowhere if calls is None else calls, names.subkeys("parts")),
         pseudonyms=names,
         numbers={"10086": PROMPT},
         default_country="CN",

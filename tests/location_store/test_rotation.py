@@ -18,7 +18,8 @@ from location_store.keys import Key, KeyFile
 from location_store.merge import Limits
 from location_store.pseudonyms import Pseudonyms
 from location_store.record import History, Record, timeline
-from location_store.rotation import count_subscribers, erase, is_older, joined, records
+from location_store.retirement import count_subscribers, erase
+from location_store.rotation import is_older, joined, records
 from location_store.sightings import SHAPE
 from location_store.stays import Point, Segment
 from location_store.store import Store
