@@ -41,7 +41,7 @@ cluster: .venv/.dev ## a Redis Cluster of three primaries and three replicas on 
 	@scripts/test-tools
 	@$(BIN)/python -m bench.cluster.start $(CLUSTER_ARGS)
 
-chaos-store: .venv/.dev ## nodes of a cluster killed, paused and emptied under load: what is lost, and for how long (6 minutes)
+chaos-store: .venv/.dev ## nodes of a cluster killed, paused and emptied under load: what is lost, and for how long (3 minutes)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.cluster.chaos $(BENCH_ARGS)
 
