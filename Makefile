@@ -12,10 +12,10 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 
-.PHONY: help setup run test check bench cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.runtime ## make .venv with the command .venv/bin/cxmyd
 
@@ -37,6 +37,23 @@ bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one r
 	@scripts/test-tools
 	@$(BIN)/python bench/compare.py $(BENCH_ARGS)
 
+bench-store: bench-store-memory bench-store-ingest bench-store-query bench-store-docs ## all of the store's benches (15 minutes; BENCH_ARGS=--quick: 4)
+
+bench-store-memory: .venv/.dev ## bytes a subscriber, at rest and after a month, on both engines
+	@scripts/test-tools
+	@$(BIN)/python -m bench.store.memory $(BENCH_ARGS)
+
+bench-store-ingest: .venv/.dev ## sightings a second, stage by stage
+	@scripts/test-tools
+	@$(BIN)/python -m bench.store.ingest $(BENCH_ARGS)
+
+bench-store-query: .venv/.dev ## look-ups a second from 10^4 to 10^7 subscribers, beside redis-benchmark
+	@scripts/test-tools
+	@$(BIN)/python -m bench.store.query $(BENCH_ARGS)
+
+bench-store-docs: .venv/.dev ## write what the store's benches found into docs/scale.md and docs/store-figures.md
+	@$(BIN)/python -m bench.store.report
+
 cluster: .venv/.dev ## a Redis Cluster of three primaries and three replicas on this machine (Ctrl-C ends all of it)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.cluster.start $(CLUSTER_ARGS)
@@ -44,6 +61,12 @@ cluster: .venv/.dev ## a Redis Cluster of three primaries and three replicas on 
 chaos-store: .venv/.dev ## nodes of a cluster killed, paused and emptied under load: what is lost, and for how long (3 minutes)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.cluster.chaos $(BENCH_ARGS)
+
+eval-stays: .venv/.dev ## true visits found and false cities of synthetic people, into docs/stays.md (6 minutes; BENCH_ARGS=--quick: 1)
+	@$(BIN)/python -m bench.stays.evaluate $(or $(BENCH_ARGS),--docs)
+
+eval-stays-peer: .venv/.dev .venv-bench/.done ## the same, and trackintel on the same traces (10 minutes; downloads 700 MB)
+	@$(BIN)/python -m bench.stays.evaluate --peer .venv-bench/bin/python $(or $(BENCH_ARGS),--docs)
 
 pictures: .venv/.dev ## take the pictures of the documentation from the running project
 	@scripts/test-tools
@@ -55,10 +78,11 @@ replies: .venv/.runtime ## write what subscribers are told into docs/dialog.md
 lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
 	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
 	$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
+	$(LOCK) --group pyproject.toml:bench --output-file requirements-bench.lock
 	$(LOCK) --group pyproject.toml:build --constraints requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## remove what was built, the demo's data and .venv
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf $(NPM_PEER)/node_modules
 	find gateway location_store tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -73,6 +97,11 @@ clean: ## remove what was built, the demo's data and .venv
 
 .venv/.dev: .venv/.runtime requirements-dev.lock
 	@scripts/install requirements-dev.lock
+	@touch $@
+
+.venv-bench/.done: requirements-bench.lock
+	@python3 -m venv .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements-bench.lock
 	@touch $@
 
 $(NPM_PEER)/node_modules/.package-lock.json: $(NPM_PEER)/package-lock.json

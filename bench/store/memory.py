@@ -21,7 +21,7 @@ from bench.store.people import BLOCK, DAY_S
 from bench.store.population import Cells, Kind, Population
 from location_store.ingest import Ingester, Settings
 from location_store.places import Places
-from location_store.pseudonyms import Pseudonyms
+from location_store.pseudonyms import Pseudonym, Pseudonyms
 from location_store.record import unpack
 from location_store.store import Store, Update
 from location_store.subscribers import Subscriber, pack
@@ -44,16 +44,16 @@ PARTS: Final[dict[str, Part]] = {
 @click.command()
 @click.option("--quick", is_flag=True, help="Fewer subscribers, in a minute.")
 @click.option("--subscribers", default=1_000_000, help="At rest.")
-@click.option("--churning", default=200_000, help="In the month of coming and going.")
+@click.option("--churning", default=100_000, help="In the month of coming and going.")
 @click.option("--only", type=click.Choice(["rest", "kinds", "churn", "check"]), multiple=True)
 def main(quick: bool, subscribers: int, churning: int, only: Sequence[str]) -> None:
     """Memory of the store."""
     if quick:
-        subscribers, churning = subscribers // 20, churning // 10
+        subscribers, churning = subscribers // 20, churning // 5
     benches: dict[str, Callable[[], dict[str, Any]]] = {
         "check": same_bytes,
         "rest": lambda: at_rest(subscribers),
-        "kinds": lambda: of_kinds(1 if quick else 4),
+        "kinds": lambda: of_kinds(1 if quick else 2),
         "churn": lambda: churn(churning),
     }
     for name, bench in benches.items():
@@ -202,8 +202,21 @@ def churn(subscribers: int) -> dict[str, Any]:
                     {"day": day, "live": live, "records": _records(engine), "removed": removed}
                     | _per(engine.memory(), before_all, live)
                 )
+        gone = _gone(population)
+        for (store, _), mine, engine, before_all, log in zip(pairs, who, running, empty, daily, strict=True):
+            _take_out(store, [pseudonym for pseudonym, left in zip(mine, gone, strict=True) if left])
+            live = int(log[-1]["live"])
+            log.append(
+                {"day": days, "live": live, "records": _records(engine)}
+                | _per(engine.memory(), before_all, live)
+            )
         for each, log in zip(running, daily, strict=True):
-            found["engines"][each.version] = {"first": log[0], "last": log[-1], "daily": log}
+            found["engines"][each.version] = {
+                "first": log[0],
+                "last": log[-2],
+                "without_gone": log[-1],
+                "daily": log[:-1],
+            }
     _show_churn(found)
     return found
 
@@ -220,6 +233,22 @@ def _live(population: Population, day: int) -> int:
     return live
 
 
+def _gone(population: Population) -> list[bool]:
+    """Whether each number has been given back, and nobody has it now."""
+    end_s = population.days * DAY_S
+    blocks = (population.people(block) for block in range(population.blocks))
+    gone = np.concatenate([people.join_s + people.gone_s <= end_s for people in blocks])
+    return list(gone[: population.numbers].tolist())
+
+
+def _take_out(store: Store, pseudonyms: Sequence[Pseudonym]) -> None:
+    """Whole records, as if the carrier had told us that the numbers are nobody's."""
+    for start in range(0, len(pseudonyms), BLOCK):
+        some = pseudonyms[start : start + BLOCK]
+        read = store.read(some)
+        store.put([Update(*each, None) for each in zip(some, read, strict=True) if each[1] is not None])
+
+
 def _known(
     population: Population, block: int, states: Sequence[bytes | None], day: int
 ) -> list[bytes | None]:
@@ -233,7 +262,9 @@ def _known(
     ] + [None] * (BLOCK - len(states))
 
 
-def _write(store: Store, who: Sequence[Any], before: Sequence[bytes | None], after: Sequence[Any]) -> None:
+def _write(
+    store: Store, who: Sequence[Pseudonym], before: Sequence[bytes | None], after: Sequence[Any]
+) -> None:
     updates = [
         Update(pseudonym, old, new)
         for pseudonym, old, new in zip(who, before, after, strict=False)
@@ -262,17 +293,18 @@ def _records(engine: Engine) -> int:
 def _show_churn(found: dict[str, Any]) -> None:
     results.table(
         f"{CHURN_DAYS} days: {CHURN_A_DAY:.0%} of {found['subscribers']:,} leave each day, as many come",
-        ("engine, day", "subscribers", "records", "bytes a subscriber", "resident"),
+        ("engine, day", "subscribers", "records", "used_memory each", "used_memory_dataset", "resident"),
         (
             (
                 f"{version}, {day['day']:.0f}",
                 f"{day['live']:,.0f}",
                 f"{day['records']:,.0f}",
                 f"{day['used']:.1f}",
+                f"{day['dataset']:.1f}",
                 f"{day['rss']:.1f}",
             )
             for version, each in found["engines"].items()
-            for day in (each["first"], each["last"])
+            for day in (each["first"], each["last"], each["without_gone"])
         ),
     )
 

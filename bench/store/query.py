@@ -1,9 +1,10 @@
 """Look-ups a second in one process: number, pseudonym, one call, unpacking, rules, places.
 
-Over the gateway's own connection (`gateway.redis.calls`), whose calls of one turn of the event loop leave
-together, and beside redis-benchmark in the same run, with as many commands together as the server saw of us.
-Latency is that of an open loop at half the rate, from the scheduled time of each look-up. Records are those
-of `histories`, the same 65,536 people again and again under other numbers. `make bench-store-query` calls it.
+Over the gateway's own connection (`gateway.redis.calls`): the calls of one turn of the event loop leave
+together, and the records that come in one turn are looked at together (`location_store.lookup_columns`).
+Beside redis-benchmark in the same run, with as many commands at a time as the server saw of us. Latency is
+that of an open loop at half the rate, from the scheduled time of each look-up. Records are those of
+`histories`, the same 65,536 people again and again under other numbers. `make bench-store-query` calls it.
 """
 
 import asyncio
@@ -26,7 +27,8 @@ from bench.store.people import BLOCK
 from gateway.redis.calls import Calls
 from gateway.redis.library import LIBRARY
 from gateway.redis.turns import RedisTurns
-from location_store.lookup import places_of
+from location_store.errors import RecordError
+from location_store.lookup_columns import places_of_many
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
 from location_store.record import History, Segment, pack_history
@@ -50,6 +52,31 @@ class Bench(NamedTuple):
     engine: Engine
     pseudonyms: Pseudonyms
     numbers: Sequence[str]
+
+
+class Turn:
+    """Records whose answers came in one turn of the event loop, looked at together."""
+
+    def __init__(self, look: Callable[[Sequence[bytes | None]], list[tuple[int, ...] | RecordError]]) -> None:
+        self._look = look
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[bytes | None, asyncio.Future[tuple[int, ...]]]] = []
+
+    def places(self, record: bytes | None) -> asyncio.Future[tuple[int, ...]]:
+        """The places of one record, at the end of this turn."""
+        future: asyncio.Future[tuple[int, ...]] = self._loop.create_future()
+        if not self._waiting:
+            self._loop.call_soon(self._end)
+        self._waiting.append((record, future))
+        return future
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for places, (_, future) in zip(self._look([record for record, _ in waiting]), waiting, strict=True):
+            if isinstance(places, RecordError):
+                future.set_exception(places)
+            else:
+                future.set_result(places)
 
 
 @click.command()
@@ -113,11 +140,12 @@ async def _ask(bench: Bench) -> dict[str, Any]:
     of = bench.pseudonyms.of
     rules = StayRules()
 
+    turn = Turn(lambda records: places_of_many(records, rules, neighbours, WINDOW, CHINA))
+
     async def visited(number: str) -> tuple[int, ...]:
         who = of(number)
         key = bucket_key(who)
-        record = await calls.call(key, b"HGET", key, who.field)
-        return places_of(record, rules, neighbours, WINDOW, CHINA)
+        return await turn.places(await calls.call(key, b"HGET", key, who.field))
 
     turns = RedisTurns(calls, dedup_window_s=30, lease_s=0.5, monotonic=time.monotonic)
 

@@ -6,6 +6,7 @@ Invariant: a short run (`--quick`) never replaces the figures of a full one. Cal
 
 import json
 import platform
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.table import Table
 
 FOLDER: Final = Path(__file__).parent.parent / "results"
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 130)
 
 
 def save(bench: str, figures: Mapping[str, Any], *, quick: bool) -> None:

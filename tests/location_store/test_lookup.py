@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from location_store.epoch import EPOCH_MIN
 from location_store.errors import RecordError
 from location_store.lookup import named, places_of
+from location_store.lookup_columns import FEW, places_of_many
 from location_store.record import History, Record, pack, pack_history, timeline, unpack_history
 from location_store.stays import Segment, StayRules, visited
 from location_store.subscribers import Subscriber
@@ -89,3 +90,28 @@ def test_what_a_record_hides_is_not_named() -> None:
     assert found(Subscriber(forgotten=True)) == ()
     assert found(someone, History()) == ()
     assert found(None) == ()
+
+
+subscribers = st.sampled_from(
+    [Subscriber(), Subscriber(2, b"abc", "en", imported=True), Subscriber(forgotten=True)]
+) | st.integers(BASE_MIN, BASE_MIN + 5000).map(lambda since_min: Subscriber(since_min=since_min))
+records = st.builds(
+    lambda who, history: pack(Record(who, history), 1), subscribers, homes() | histories() | journeys()
+)
+
+
+@given(st.lists(st.none() | records | st.binary(max_size=12), min_size=1, max_size=6), rules, windows)
+def test_many_at_once_are_those_one_by_one(some: list[bytes | None], rule: StayRules, window: Window) -> None:
+    """A damaged record among them harms no other."""
+
+    def one(record: bytes | None) -> object:
+        try:
+            return places_of(record, rule, neighbours, window, CHINA)
+        except RecordError:
+            return RecordError
+
+    many = some * -(-FEW // len(some))
+    found = places_of_many(many, rule, neighbours, window, CHINA)
+    assert [RecordError if isinstance(each, RecordError) else each for each in found] == [
+        one(each) for each in many
+    ]
