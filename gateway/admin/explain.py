@@ -17,10 +17,11 @@ from gateway.admin.desk import Desk
 from gateway.admin.options import config_option, json_option, reason_option
 from gateway.admin.output import json_line, print_table
 from gateway.config import Config
+from location_store import rotation
 from location_store.explain import Explanation, explain
 from location_store.history import PLAIN, Profile, facts
 from location_store.places import Place, Places
-from location_store.record import EMPTY, Record, unpack
+from location_store.record import EMPTY, Record
 from location_store.stays import Stay, StayRules
 from location_store.store import Store
 from location_store.window import Window, window
@@ -55,8 +56,8 @@ def explain_command(ctx: click.Context, *, number: str, city: str, reason: str |
     place = _place(places, city)
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
-        (blob,) = store.read([desk.pseudonyms.of(desk.msisdns[0])])
-        view = _view(desk.msisdns[0], unpack(blob), place, places, _profile(store, config, unpack(blob)))
+        (kept,) = rotation.records(store, desk.pseudonyms, desk.msisdns)
+        view = _view(desk.msisdns[0], kept, place, places, _profile(store, config, kept))
     if as_json:
         click.echo(json_line(view))
     else:
