@@ -121,8 +121,8 @@ def retire(ctx: click.Context, *, key_id: str, force: bool) -> None:
                 left = count_subscribers(store, config.layout, key.number, bar)
             if left:
                 raise GatewayError(
-                    f"{key_id}: {left} subscribers lie under it still (imported, blocked or forgotten): import "
-                    "the carriers' full lists, or lose the rest with --force"
+                    f"{key_id}: {left} subscribers lie under it still (imported, blocked or forgotten): "
+                    "import the carriers' full lists, or lose the rest with --force"
                 )
         with progress_bar("delete", counted=True) as bar:
             erase(store, config.layout, key.number, bar)
