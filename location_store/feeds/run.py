@@ -128,7 +128,7 @@ class _Run:
                     last_s = time.monotonic()
                 elif idle_s is not None and time.monotonic() - last_s >= idle_s and not self._waiting():
                     break
-            self._flush()
+            self._insist(self._flush)
             for feed in self._open:
                 feed.close()
         finally:
