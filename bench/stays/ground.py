@@ -88,7 +88,8 @@ class Ground:
             middle = shapely.line_interpolate_point(line, 0.5, normalized=True)
             if any(shapely.contains_xy(shapes, middle.x, middle.y)):
                 continue
-            ends = [self._site(*end, place) for end, place in zip(line.coords, (ids[a], ids[b]), strict=True)]
+            (lon_a, lat_a), (lon_b, lat_b) = line.coords
+            ends = self._site(lon_a, lat_a, ids[a]), self._site(lon_b, lat_b, ids[b])
             found.append(Sides(ids[a], ids[b], (ends[0],), (ends[1],)))
         return found
 
@@ -109,11 +110,8 @@ class Ground:
                     inside = shapely.point_on_surface(part)
                     around = shapely.intersection(shapes[other], part.buffer(0.03))
                     outside = shapely.point_on_surface(around)
-                    sites = (
-                        self._site(point.x, point.y, ids[each])
-                        for point, each in ((inside, index), (outside, other))
-                    )
-                    home_site, there_site = sites
+                    home_site = self._site(inside.x, inside.y, ids[index])
+                    there_site = self._site(outside.x, outside.y, ids[other])
                     found.append(Sides(ids[index], ids[other], (home_site,), (there_site,)))
         return found
 
