@@ -132,7 +132,7 @@ def emptied(engine: Engine) -> Iterator[None]:
                 yield
             finally:
                 client.flushdb()
-    except redis.RedisError as error:
+    except (redis.RedisError, ValueError) as error:  # ValueError: no URL of one node
         raise EngineError(f"the Redis that REDIS_URL names cannot be used: {error}") from error
 
 

@@ -190,3 +190,10 @@ def test_a_server_that_does_not_start_leaves_its_last_words(
         engine.start(tmp_path / "engine")
     with socket.socket(socket.AF_UNIX) as probe, pytest.raises(OSError, match="No such file"):
         probe.connect(str(tmp_path / "engine" / "keeper.sock"))
+
+
+def test_the_demo_refuses_a_cluster() -> None:
+    """It empties its database, and that is one node's: one line, not a fault of ours."""
+    borrowed = engine.Engine("redis+cluster://127.0.0.1:1", None, None)
+    with pytest.raises(engine.EngineError, match="REDIS_URL names cannot be used"), engine.emptied(borrowed):
+        pass

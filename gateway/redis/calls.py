@@ -12,6 +12,7 @@ there" by a node that does not serve the key.
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -153,9 +154,16 @@ class Calls:
         place = (address.path or address.host, address.port)
         if place not in self._nodes:
             self._nodes[place] = Node(
-                address, timeout_s=self._timeout_s, on_connect=self._prepare, on_state=self._on_state
+                address,
+                timeout_s=self._timeout_s,
+                on_connect=self._prepare,
+                on_state=partial(self._told, address),
             )
         return self._nodes[place]
+
+    def _told(self, address: NodeAddress, up: bool, why: str) -> None:
+        if self._on_state is not None:
+            self._on_state(up, f"{address}: {why}" if self.is_cluster and why else why)
 
     async def _prepare(self, node: Node) -> None:
         try:
