@@ -7,21 +7,27 @@ record of the attempt.
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gateway.admin import erased
+from gateway.admin.audited import audited
 from gateway.admin.context import open_store, running_redis
 from gateway.admin.desk import Desk
 from gateway.admin.explain import explain_command
 from gateway.admin.options import config_option, json_option, reason_option
 from gateway.admin.output import json_line, print_table
+from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.redis import operator
 from location_store.history import subscriber_view
 from location_store.places import Places
+from location_store.pseudonyms import Pseudonym
+from location_store.store import Store
 
 CHUNK = 500  # numbers that are recorded, read and shown together
 _VISITS = ("city", "name_zh", "name_en", "first", "last", "longest_stay_h")
@@ -122,10 +128,42 @@ def forget(ctx: click.Context, *, number: str, reason: str | None) -> None:
     desk = Desk(ctx, "subscriber forget", [number], reason)
     with running_redis(desk.config) as config, open_store(config, desk.pseudonyms) as store:
         desk.record(desk.msisdns)
-        for name in desk.pseudonyms.all_of(desk.msisdns[0]):
-            store.forget(name, extra_keys=operator.dialog_keys(name))
-            operator.forget_parked(store.nodes, config.routes, name)
+        places = desk.pseudonyms.all_of(desk.msisdns[0])
+        erased.note(config.data.dir, places, time.time())
+        _forget(store, config, places)
     click.echo("forgotten: history, record, dialog and parked messages are erased")
+
+
+@subscriber.command("forget-again")
+@click.option(
+    "--since", required=True, metavar="TIME", help="When the backup was made: RFC 3339 with offset."
+)
+@reason_option
+@config_option
+@click.pass_context
+def forget_again(ctx: click.Context, *, since: str, reason: str | None) -> None:
+    """Forget once more whoever was forgotten since a backup was made that has been restored.
+
+    Before imports and ingests go on: who was imported again after that has to be imported again.
+    """
+    work = audited(ctx, "subscriber forget-again", reason, lambda _config, _log: [""])
+    try:
+        moment = datetime.fromisoformat(since)
+        if moment.tzinfo is None:
+            raise ValueError
+    except ValueError:
+        raise click.UsageError(f"--since {since!r}: RFC 3339 with offset, 2026-02-14T08:00:00Z") from None
+    with running_redis(work.config) as config, open_store(config, work.pseudonyms) as store:
+        work.record([""])
+        places = list(erased.noted(config.data.dir, moment.timestamp()))
+        _forget(store, config, places)
+    click.echo(f"forgotten again: {len(places)}")
+
+
+def _forget(store: Store, config: Config, places: Iterable[Pseudonym]) -> None:
+    for place in places:
+        store.forget(place, extra_keys=operator.dialog_keys(place))
+        operator.forget_parked(store.nodes, config.routes, place)
 
 
 def _set_blocked(desk: Desk, *, blocked: bool) -> None:
