@@ -6,8 +6,6 @@ the first 65,536 numbers come again under the others' numbers; nothing in ingest
 `make bench-store-ingest` calls it.
 """
 
-import gc
-import os
 import tempfile
 import time
 from collections import defaultdict
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import numpy as np
 import polars as pl
 
 from bench.store import engines, results
@@ -36,6 +35,7 @@ from location_store.store import Store
 DISTINCT_BLOCKS: Final = 4
 FLUSH_HOURS: Final = (1, 3, 6)
 """How long sightings wait in memory, in runs with few subscribers."""
+_ARRAYS_IN: Final = {"location_store.coalescer", "location_store.index"}
 FEW: Final = 200_000
 NOW_S: Final = START_S + (WINDOW_DAYS + 2) * DAY_S
 FIRST_HOUR: Final = 24 * WINDOW_DAYS
@@ -127,7 +127,6 @@ def meet(ingester: Ingester, plan: Plan) -> dict[str, float]:
     By the last two hours before, which are in the store already.
     """
     numbers = plan.population().msisdns()
-    resident = _resident()
     began = time.perf_counter()
     for rows in plan.population().hours(FIRST_HOUR - 2, FIRST_HOUR):
         ingester.add(
@@ -135,12 +134,15 @@ def meet(ingester: Ingester, plan: Plan) -> dict[str, float]:
         )
     met_s = time.perf_counter() - began
     ingester.flush()
-    return {"meeting_s": met_s, "bytes_a_subscriber_met": (_resident() - resident) / plan.subscribers}
+    return {"meeting_s": met_s, "bytes_a_subscriber_met": _held(ingester._pending) / plan.subscribers}
 
 
-def _resident() -> int:
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _held(thing: object) -> int:
+    """Bytes of the arrays in an object of the coalescer's, and in its parts."""
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    parts = vars(thing).values() if type(thing).__module__ in _ARRAYS_IN else ()
+    return sum(_held(part) for part in parts)
 
 
 def stages(ingester: Ingester, engine: Engine, files: Sequence[Path], folder: Path) -> dict[str, Any]:
