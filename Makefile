@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 
-.PHONY: help setup run test check bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-backup cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench-store-query: .venv/.dev ## look-ups a second from 10^4 to 10^7 subscribers
 
 bench-store-docs: .venv/.dev ## write what the store's benches found into docs/scale.md and docs/store-figures.md
 	@$(BIN)/python -m bench.store.report
+
+bench-backup: .venv/.dev ## what snapshots and the append-only file cost, on both engines (3 minutes; BENCH_ARGS=--quick: 1)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.backup.measure $(BENCH_ARGS)
 
 bench-feeds: .venv/.dev ## sightings a second from folders, Redis streams and Kafka (3 minutes; BENCH_ARGS=--quick: 1)
 	@scripts/test-tools
