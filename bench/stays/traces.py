@@ -1,8 +1,7 @@
 """The same traces by trackintel's stay detection.
 
 trackintel has dependencies of its own (geopandas, scikit-learn, ...), so it runs in another Python: it is
-given sightings with the coordinates of their sites as a file and gives back staypoints; the city of one is
-found by our boundaries, like that of a cell. Called by `evaluate`.
+given sightings with the coordinates of their sites as a file and gives back staypoints. Called by `evaluate`.
 """
 
 import subprocess
@@ -45,7 +44,7 @@ def compared(ground: Ground, python: Path, seed: int) -> list[list[str]]:
         persons += known(told, timelines(heard, ground, len(told)))
     contenders = [
         _ours(persons, ground),
-        *(_staypoints(pl.concat(fixes), reach, python, ground) for reach in REACHES_M),
+        *(_staypoints(pl.concat(fixes), reach, python) for reach in REACHES_M),
     ]
     out = []
     for number, kind in enumerate(KINDS):
@@ -86,22 +85,28 @@ def _fixes(told: list[Trace], heard: Heard, ground: Ground, first_user: int) -> 
             "time_s": heard.time_s.astype(np.int64) + FIRST_S,
             "lon": ground.lon[site],
             "lat": ground.lat[site],
+            "place": ground.place[site].astype(np.int64),
         }
     )
     inside = pl.col("time_s").is_between(60 * WINDOW.start_min, 60 * WINDOW.end_min, closed="left")
     return frame.filter(inside, pl.col("lon").is_not_nan()).sort("user_id", "time_s")
 
 
-def _staypoints(fixes: pl.DataFrame, reach_m: int, python: Path, ground: Ground) -> dict[int, set[int]]:
-    """Of each person the cities of his staypoints, by trackintel in its own Python."""
+def _staypoints(fixes: pl.DataFrame, reach_m: int, python: Path) -> dict[int, set[int]]:
+    """Of each person the cities of his staypoints, by trackintel in its own Python.
+
+    A staypoint is in the city of most of its fixes. Its centre would be that of its distinct positions, which
+    at a border lies between two masts, on either side.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fixes.csv", Path(folder) / "staypoints.csv"
         fixes.write_csv(source)
         subprocess.run([python, SCRIPT, source, target, str(reach_m), str(60 * HOURS)], check=True)
-        points = pl.read_csv(target)
+        found = pl.read_csv(target)
     named: dict[int, set[int]] = defaultdict(set)
-    if points.height:
-        places = ground.boundaries.locate(points["lon"].to_numpy(), points["lat"].to_numpy())
-        for user, place in zip(points["user_id"].to_list(), places.tolist(), strict=True):
-            named[user].add(place)
+    of_user = {user: rows for (user,), rows in fixes.partition_by("user_id", as_dict=True).items()}
+    for user, started_s, finished_s in found.rows():
+        rows = of_user[user]
+        within = rows.filter(pl.col("time_s").is_between(started_s, finished_s, closed="left"))
+        named[user].add(within["place"].mode()[0])
     return named

@@ -1,7 +1,7 @@
 """Staypoints by trackintel, of position fixes in a file. Run by `traces`, in a Python that has trackintel.
 
-Arguments: FIXES (user_id,time_s,lon,lat), STAYPOINTS (written: user_id,lon,lat), the reach in metres, the
-least duration in minutes.
+Arguments: FIXES (user_id,time_s,lon,lat), STAYPOINTS (written: user_id,started_s,finished_s), the
+reach in metres, the least duration in minutes.
 """
 
 import sys
@@ -30,9 +30,11 @@ def main(source: str, target: str, reach_m: str, least_min: str) -> None:
         gap_threshold=NEW_STAY_GAP_MIN,
         include_last=True,
     )
-    centre = found.geometry
-    out = pd.DataFrame({"user_id": found["user_id"], "lon": centre.x, "lat": centre.y})
-    out.to_csv(target, index=False)
+    epoch = pd.Timestamp(0, tz="UTC")
+    ends = {
+        f"{end}_s": (found[f"{end}_at"] - epoch) // pd.Timedelta(seconds=1) for end in ("started", "finished")
+    }
+    pd.DataFrame({"user_id": found["user_id"], **ends}).to_csv(target, index=False)
 
 
 main(*sys.argv[1:])
