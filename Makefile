@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 
-.PHONY: help setup run test check bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-backup cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-backup bench-sweep cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench-backup: .venv/.dev ## what snapshots and the append-only file cost, on bot
 	@scripts/test-tools
 	@$(BIN)/python -m bench.backup.measure $(BENCH_ARGS)
 
+bench-sweep: .venv/.dev ## how fast what is older than the window leaves memory, on both engines (1 minute)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.backup.sweep $(BENCH_ARGS)
+
 bench-feeds: .venv/.dev ## sightings a second from folders, Redis streams and Kafka (3 minutes; BENCH_ARGS=--quick: 1)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.feeds.rate $(BENCH_ARGS)
@@ -73,7 +77,7 @@ chaos-store: .venv/.dev ## nodes of a cluster killed, paused and emptied under l
 eval-stays: .venv/.dev ## true visits found and false cities of synthetic people, into docs/stays.md (6 minutes; BENCH_ARGS=--quick: 1)
 	@$(BIN)/python -m bench.stays.evaluate $(or $(BENCH_ARGS),--docs)
 
-eval-stays-peer: .venv/.dev .venv-bench/.done ## the same, and trackintel on the same traces (10 minutes; downloads 700 MB)
+eval-stays-peer: .venv/.dev .venv-bench/.done ## the same, and trackintel on the same traces (10 minutes; installs 700 MB)
 	@$(BIN)/python -m bench.stays.evaluate --peer .venv-bench/bin/python $(or $(BENCH_ARGS),--docs)
 
 pictures: .venv/.dev ## take the pictures of the documentation from the running project

@@ -111,6 +111,11 @@ def _markdown(columns: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in out)
 
 
+def _known_peers() -> list[list[str]]:
+    """What trackintel made of the traces in the last run that had it."""
+    return [list(row.values()) for row in (results.load("stays") or {}).get("trackintel", [])]
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help=f"{QUICK_PEOPLE} people of each kind, not one for every border.")
 @click.option("--seed", default=1, show_default=True)
@@ -131,7 +136,7 @@ def main(*, quick: bool, seed: int, docs: bool, peer: Path | None) -> None:
             _columns((hours,), ("on", "off")),
             [*rows(found, (hours,), ("on", "off")), *rows(total, (hours,), ("on", "off"))],
         )
-    peers = traces.compared(ground, peer, seed) if peer else []
+    peers = traces.compared(ground, peer, seed) if peer else _known_peers()
     if peers:
         results.table("beside trackintel, N = 4 h, %", traces.COLUMNS, peers)
     results.save(
