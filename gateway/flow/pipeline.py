@@ -8,7 +8,7 @@ processes by the lease of `Turns`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -146,7 +146,7 @@ class Pipeline:
             await earlier
         try:
             fresh = flight is not None
-            turn = await self._turns.begin(who, mo.digest, fresh=fresh, older=self._older(mo))
+            turn = await self._begin(mo, who, fresh)
             if isinstance(turn, Busy):
                 turn = await self._begin_later(mo, who, fresh)
             if not isinstance(turn, Turn):
@@ -163,10 +163,11 @@ class Pipeline:
         finally:
             self._next_in_line(mo.msisdn)
 
-    def _older(self, mo: Mo) -> Pseudonym | None:
-        """Who he is under the older key, during a rotation."""
+    def _begin(self, mo: Mo, who: Pseudonym, fresh: bool) -> Awaitable[Turn | Answered | Busy | Behind]:
         older = self._pseudonyms.older
-        return None if older is None or mo.msisdn is None else older.of(mo.msisdn)
+        if older is None or mo.msisdn is None:
+            return self._turns.begin(who, mo.digest, fresh=fresh)
+        return self._turns.begin_rotating(who, older.of(mo.msisdn), mo.digest, fresh=fresh)
 
     async def _begin_later(self, mo: Mo, who: Pseudonym, fresh: bool) -> Turn | Answered | Busy | Behind:
         """Another process has the turn: ask again for as long as a message may take."""
@@ -174,7 +175,7 @@ class Pipeline:
         turn: Turn | Answered | Busy | Behind = Busy()
         while isinstance(turn, Busy) and self._clock.monotonic() <= patience_s:
             await self._clock.sleep(BUSY_PAUSE_S)
-            turn = await self._turns.begin(who, mo.digest, fresh=fresh, older=self._older(mo))
+            turn = await self._begin(mo, who, fresh)
         return turn
 
     async def _answer(self, mo: Mo, who: Pseudonym, turn: Turn) -> Result:

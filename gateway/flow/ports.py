@@ -40,12 +40,13 @@ class Turns(Protocol):
     store is away.
     """
 
-    async def begin(
-        self, who: Pseudonym, digest: bytes, *, fresh: bool, older: Pseudonym | None = None
+    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
+        """`fresh`: the message comes from the SMSC, not from the park."""
+
+    async def begin_rotating(
+        self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool
     ) -> Turn | Answered | Busy | Behind:
-        """`fresh`: the message comes from the SMSC, not from the park. `older`: who he is under the older
-        key, during a rotation.
-        """
+        """The same with what lies under the older key, where he is `older`."""
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
         """Store the state (empty: none) while the turn goes on; False when the lease had ended."""

@@ -39,23 +39,7 @@ class RedisTurns:
         self._process = secrets.token_hex(6).encode()
         self._count = count()
 
-    async def begin(
-        self, who: Pseudonym, digest: bytes, *, fresh: bool, older: Pseudonym | None = None
-    ) -> Turn | Answered | Busy | Behind:
-        if older is None:
-            return await self._begin(who, digest, fresh=fresh)
-        key, bucket = state_key(older), bucket_key(older)
-        turn, state, record = await asyncio.gather(
-            self._begin(who, digest, fresh=fresh),
-            self._calls.call(key, b"GET", key),
-            self._calls.call(bucket, b"HGET", bucket, older.field),
-        )
-        if not isinstance(turn, Turn):
-            return turn
-        # A lock outlasts the rotation: the old state holds until there is a new one.
-        return turn._replace(state=turn.state or state or b"", older=record)
-
-    async def _begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
+    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
         token = b"%s-%x" % (self._process, next(self._count))
         state = state_key(who)
         good_until_s = self._monotonic() + self._lease_s * 0.9
@@ -83,6 +67,20 @@ class RedisTurns:
             return Busy()
         _, state_blob, record = reply
         return Turn(token, state_blob or b"", record, good_until_s)
+
+    async def begin_rotating(
+        self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool
+    ) -> Turn | Answered | Busy | Behind:
+        key, bucket = state_key(older), bucket_key(older)
+        turn, state, record = await asyncio.gather(
+            self.begin(who, digest, fresh=fresh),
+            self._calls.call(key, b"GET", key),
+            self._calls.call(bucket, b"HGET", bucket, older.field),
+        )
+        if not isinstance(turn, Turn):
+            return turn
+        # A lock outlasts the rotation: the old state holds until there is a new one.
+        return turn._replace(state=turn.state or state or b"", older=record)
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
         key = state_key(who)
