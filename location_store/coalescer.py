@@ -6,7 +6,8 @@ any, bucket by bucket: while Redis works on one slice, the next one is merged he
 
 What is late is decided as rows arrive, by the newest sighting of their subscriber so far; for one who was not
 met before, the store is asked. A record that somebody else wrote between our reading and writing it is read
-and merged again.
+and merged again; of somebody who is erased meanwhile, nothing is kept (`erasures`). While the key is being
+rotated, rows that belong before the newest sighting under the older key are written there (`rotation`).
 
 Invariant: rows leave memory only when all of them are written, and writing them twice changes nothing. Called
 by `ingest`.
