@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -39,6 +39,8 @@ class Shape(NamedTuple):
 
     headerless: a first line that is no header is a row of `columns`. secret: columns that are never written
     to rejects. header: how the required columns are usually spelt, where that is not in small letters.
+    integers: columns that are given as Int64 where all of a block can be read as such, or all but the first
+    (a time, which may be written out); else as strings.
     """
 
     required: tuple[str, ...]
@@ -46,6 +48,7 @@ class Shape(NamedTuple):
     headerless: bool = False
     secret: tuple[str, ...] = ()
     header: str = ""
+    integers: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -76,8 +79,9 @@ class Block(Protocol):
     def parse(self, rejects: Sink) -> pl.DataFrame:
         """The rows as "line" (Int64) and the shape's columns, null where empty or not in the file.
 
-        Columns are strings, from Parquet as they are stored there. Rows that are not UTF-8 (`encoding`) or
-        have another number of fields than the header (`fields`) are set aside in `rejects`.
+        Columns are strings, or what the shape allows; from Parquet as they are stored there. Rows that are
+        not UTF-8 (`encoding`) or have another number of fields than the header (`fields`) are set aside in
+        `rejects`.
         """
         ...
 
@@ -151,13 +155,12 @@ class _TextBlock:
     def _parse_at_once(self, rejects: Sink) -> pl.DataFrame | None:
         """The whole block by polars; None when a row in it needs to be looked at by itself."""
         names = self._header.names
-        try:
-            frame = pl.read_csv(
-                io.BytesIO(",".join(names).encode() + b"\n" + self._raw),
-                infer_schema=False,
-                quote_char='"' if b'"' in self._raw else None,
-            )
-        except pl.exceptions.PolarsError:
+        integers = self.shape.integers
+        for tried in (integers, integers[1:], ()):
+            frame = self._read(dict.fromkeys(tried, pl.Int64))
+            if frame is not None:
+                break
+        else:
             return None  # not UTF-8, or a row with too many fields
         if b'"' in self._raw:
             frame = frame.with_columns(pl.col(pl.String).replace("", None))  # "" is empty, like nothing
@@ -178,6 +181,18 @@ class _TextBlock:
             return None
         set_aside(self, rejects, short, "fields")
         return frame.filter(~pl.col("line").is_in(short))
+
+    def _read(self, types: Mapping[str, type[pl.DataType]]) -> pl.DataFrame | None:
+        """The block as strings but for `types`; None where a field is something else."""
+        try:
+            return pl.read_csv(
+                io.BytesIO(",".join(self._header.names).encode() + b"\n" + self._raw),
+                infer_schema=False,
+                schema_overrides=types,
+                quote_char='"' if b'"' in self._raw else None,
+            )
+        except pl.exceptions.PolarsError:
+            return None
 
     def _parse_by_line(self, rejects: Sink) -> pl.DataFrame:
         names = self._header.names

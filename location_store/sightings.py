@@ -22,7 +22,10 @@ from location_store.errors import BadInput
 from location_store.msisdn import normalise_series
 from location_store.places import DOMESTIC_MCCS
 
-SHAPE = Shape(required=("time", "msisdn", "mcc", "mnc", "area", "cell"))
+SHAPE = Shape(
+    required=("time", "msisdn", "mcc", "mnc", "area", "cell"),
+    integers=("time", "mcc", "mnc", "area", "cell"),  # of a number leading zeros count
+)
 
 TimeFormat = Literal["epoch", "rfc3339"]
 Ints = npt.NDArray[np.int64]
@@ -33,6 +36,7 @@ _RFC3339 = (
     r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 _WITHOUT_OFFSET = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?$"
+_MAX_EPOCH_S = 10**11 - 1  # the year 5138: what has more digits is no time in seconds
 _EPOCH = r"^[0-9]{1,11}(\.[0-9]+)?$"
 
 
@@ -115,12 +119,13 @@ def check(
 
 def _times(column: pl.Series, known: TimeFormat | None) -> _Times:
     kind = column.dtype
-    if kind == pl.String:
-        return _text_times(column.str.strip_chars(), known)
+    if kind == pl.String or (kind.is_integer() and known == "rfc3339"):
+        return _text_times(column.cast(pl.String).str.strip_chars(), known)
     if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
         time_s, known = column.dt.epoch("s"), "rfc3339"
     elif kind.is_integer():
-        time_s, known = column.cast(pl.Int64, strict=False), "epoch"
+        time_s = column.cast(pl.Int64, strict=False)
+        time_s, known = time_s.set(~time_s.is_between(0, _MAX_EPOCH_S), None), "epoch"
     else:
         raise BadTimes(
             f"the column time is {kind}: it must be int64 epoch seconds or a timestamp with a zone"
