@@ -138,6 +138,7 @@ class _Enrolment:
             good += 1
         rejects.commit()
         written = self._write(rows)
+        self._store.confirm()
         rejected = rejects.counts - before
         self.totals.rejected.update(rejected)
         self.totals.rows += good + rejected.total()

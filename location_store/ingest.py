@@ -199,12 +199,16 @@ class Ingester:
         return Totals(rows=len(good), written=len(good) - late - old_rows, late=late, old=old_rows)
 
     def flush(self) -> None:
-        """Write what is in memory. Raises StoreUnavailable and keeps it all, to be flushed again."""
+        """Write what is in memory, and wait for as many replicas as the store was told to.
+
+        Raises StoreUnavailable and keeps it all, to be flushed again.
+        """
         settings = self.settings
         limits = Limits(
             settings.lateness_min, settings.cutoff_min, settings.midnights_min, self._places.neighbours
         )
         self._pending.flush(limits)
+        self.store.confirm()
         self._pending.clear(self._cutoff())
 
     def _cutoff(self) -> int:

@@ -61,21 +61,38 @@ class Update(NamedTuple):
 class Store:
     """A connection to the store. Every method raises StoreUnavailable or StoreRefused."""
 
-    def __init__(self, nodes: Nodes, *, checkpoint_ttl_s: int) -> None:
+    def __init__(
+        self, nodes: Nodes, *, checkpoint_ttl_s: int, wait_replicas: int = 0, wait_ms: int = 1000
+    ) -> None:
         self.nodes = nodes
+        self._wait_replicas, self._wait_ms = wait_replicas, wait_ms
         self.warnings: list[str] = []
         """What an operator should know about this Redis, one line each."""
         self._checkpoint_ttl_s = checkpoint_ttl_s
 
     @classmethod
-    def connect(cls, url: str, pseudonyms: Pseudonyms, *, keep_days: int = 14) -> Self:
+    def connect(
+        cls,
+        url: str,
+        pseudonyms: Pseudonyms,
+        *,
+        keep_days: int = 14,
+        wait_replicas: int = 0,
+        wait_ms: int = 1000,
+    ) -> Self:
         """Connect and check: reachable, credentials, version, layout and key; load the server functions.
 
         `url`: redis://, rediss://, unix:// or redis+cluster://host:port,host:port. `keep_days`: the longest
-        window of any carrier; checkpoints are kept two days longer. Raises StoreUnavailable, StoreRefused.
+        window of any carrier; checkpoints are kept two days longer. `wait_replicas`, `wait_ms`: see
+        `confirm`. Raises StoreUnavailable, StoreRefused.
         """
         library = (Path(__file__).parent / "functions.lua").read_text()
-        store = cls(Nodes(url, library), checkpoint_ttl_s=(keep_days + 2) * 86_400)
+        store = cls(
+            Nodes(url, library),
+            checkpoint_ttl_s=(keep_days + 2) * 86_400,
+            wait_replicas=wait_replicas,
+            wait_ms=wait_ms,
+        )
         store._check_version()
         store._check_claims(pseudonyms)
         store._check_memory_settings()
@@ -173,6 +190,7 @@ class Store:
         self.nodes.run([erasures.entry(pseudonym, time.time())])
         self.nodes.call(keys[0], "FCALL", "cxmyd_forget", len(keys), *keys, pseudonym.field, mark)
         self.nodes.run([erasures.entry(pseudonym, time.time())])
+        self.confirm()
 
     def checkpoint(self, name: str) -> bytes | None:
         """What was saved under this name, None where nothing was or it has expired."""
@@ -187,6 +205,14 @@ class Store:
             [Command(key, ("SET", key, value, "EX", self._checkpoint_ttl_s)) for key, value in keys]
         )
 
+    def confirm(self) -> None:
+        """Return once `wait_replicas` replicas of every primary have what was written so far.
+
+        Raises StoreUnavailable when they have not after `wait_ms`: what was written since the last time may
+        be undone by a failover, and has to be written again.
+        """
+        self.nodes.wait(self._wait_replicas, self._wait_ms)
+
     # --- how ---
 
     def _change_subscriber(self, pseudonym: Pseudonym, change: Callable[[Subscriber], Subscriber]) -> None:
@@ -196,6 +222,7 @@ class Store:
             before = unpack(read)
             after = before._replace(subscriber=change(before.subscriber))
             if after == before or not self.put([Update(pseudonym, read, rewritten(read, after))]):
+                self.confirm()
                 return
         raise StoreUnavailable(f"{self.nodes.name}: a subscriber's record changes too fast to be written")
 

@@ -23,7 +23,7 @@ RETRY_S = 0.05
 def main(url: str, start_s: int, rate: float, replicas: int, log: TextIO) -> None:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
-    store = Store.connect(url, names())
+    store = Store.connect(url, names(), wait_replicas=replicas, wait_ms=WAIT_MS)
     ingester = ingester_of(store)
     people = People(start_s)
     due_s = time.monotonic()
@@ -34,7 +34,6 @@ def main(url: str, start_s: int, rate: float, replicas: int, log: TextIO) -> Non
             try:
                 ingester.add(people.batch(number))
                 ingester.flush()
-                store.nodes.wait(replicas, WAIT_MS)
             except StoreUnavailable as error:
                 print(f"{time.time():.4f} failed {number} {error}", file=log, flush=True)
                 time.sleep(RETRY_S)

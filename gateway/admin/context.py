@@ -43,7 +43,13 @@ def running_redis(config: Config) -> Iterator[Config]:
 @contextmanager
 def open_store(config: Config, pseudonyms: Pseudonyms) -> Iterator[Store]:
     """The store at `config.redis.url`. Its warnings go to stderr. Raises StoreUnavailable, StoreRefused."""
-    store = Store.connect(config.redis.url, pseudonyms, keep_days=config.keep_days)
+    store = Store.connect(
+        config.redis.url,
+        pseudonyms,
+        keep_days=config.keep_days,
+        wait_replicas=config.store.wait_replicas,
+        wait_ms=config.store.wait_ms,
+    )
     try:
         for warning in store.warnings:
             click.echo(f"cxmyd: warning: {warning}", err=True)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from location_store.store import Store, Update
 from location_store.subscribers import Subscriber
 from tests.conftest import RedisServer
 from tests.location_store.histories import BASE_MIN, fold, sighted, stays_of
-from tests.location_store.support import names_of
+from tests.location_store.support import World, names_of
 from tests.location_store.test_merge import LATENESS, Reference, Row, arrivals
 
 LAYOUT = Layout(partitions=4, buckets=1)
@@ -142,3 +144,19 @@ def test_a_store_that_goes_away_costs_nothing(own_redis: Callable[..., RedisServ
     add(gathered, [(2, BASE_MIN, 3100)])
     flush(gathered)
     assert [len(history(store, number).tail) for number in NUMBERS.tolist()] == [1, 1, 1]
+
+
+def test_what_no_replica_has_is_not_done(redis_url: str, tmp_path: Path) -> None:
+    """With `wait_replicas` a flush that is not confirmed keeps what it wrote, to be written again."""
+    world = World(redis_url, tmp_path, 60.0 * (BASE_MIN + 2 * 1440))
+    store = Store.connect(redis_url, world.pseudonyms, wait_replicas=1, wait_ms=10)
+    patient, world.store = world.store, store
+    ingester = world.ingester()
+    rows = {"time_s": [60 * BASE_MIN], "msisdn": [8613800000000], "place": [1100], "line": [2]}
+    ingester.add(pl.DataFrame(rows))
+    with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+        ingester.flush()
+    assert ingester.pending_rows == 1
+    with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+        store.forget(world.pseudonyms.of("8613800000000"))
+    patient.confirm()
