@@ -155,6 +155,8 @@ class _TextBlock:
     def _parse_at_once(self, rejects: Sink) -> pl.DataFrame | None:
         """The whole block by polars; None when a row in it needs to be looked at by itself."""
         names = self._header.names
+        if b"\r" in self._raw and self._raw.count(b"\r") != self._raw.count(b"\r\n"):
+            return None  # within a row polars takes it for space
         integers = self.shape.integers
         for tried in (integers, integers[1:], ()):
             frame = self._read(dict.fromkeys(tried, pl.Int64))
