@@ -79,7 +79,7 @@ class Pseudonyms:
 
     def of(self, msisdn: str) -> Pseudonym:
         """The pseudonym of an MSISDN (E.164 digits as `msisdn.normalise` gives them)."""
-        digest = self.digests([msisdn])
+        digest = blake2b(msisdn.encode(), digest_size=DIGEST_BYTES, key=self._pseudonym_key).digest()
         partitions, buckets = self.layout
         bucket, partition = divmod(
             int.from_bytes(digest[:PLACE_BYTES], "big") % (partitions * buckets), partitions

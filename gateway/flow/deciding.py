@@ -20,11 +20,11 @@ from gateway.dialog.replies import Kind, Reply, render
 from gateway.flow.guessing import GuessAlarm
 from gateway.flow.messages import Mo
 from gateway.flow.ports import Turn
+from location_store.lookup import named
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
-from location_store.record import History, history_offset, timeline, unpack, unpack_history
+from location_store.record import History, history_offset, timeline, unpack
 from location_store.rotation import is_older, joined
-from location_store.sole import sole_place
 from location_store.stays import StayRules, visited
 from location_store.subscribers import NOBODY, Subscriber
 from location_store.subscribers import unpack as unpack_subscriber
@@ -133,14 +133,10 @@ class Decider:
     def _named(self, history: Known, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
         """The visited places, most recent first."""
         rules = _rules(carrier)
+        neighbours, zone = self._places.neighbours, self._zone(carrier)
         if isinstance(history, bytes):
-            start = period.start_min if since is None else max(period.start_min, since)
-            place = sole_place(history, rules, start, period.end_min)
-            if place is not None:
-                return (place,)
-            history = unpack_history(history)
-        known = timeline(history)
-        found = visited(known, rules, self._places.neighbours, period, since, self._zone(carrier))
+            return named(history, rules, neighbours, period, since, zone)
+        found = visited(timeline(history), rules, neighbours, period, since, zone)
         return tuple(visit.place for visit in found.visits)
 
     def _window(self, carrier: Carrier, now_s: float) -> Window:

@@ -1,5 +1,7 @@
 """location_store.lookup against the plain way: the same places, always."""
 
+from zoneinfo import ZoneInfo
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,11 +10,35 @@ from location_store.errors import RecordError
 from location_store.lookup import named, places_of
 from location_store.lookup_columns import FEW, places_of_many
 from location_store.record import History, Record, pack, pack_history, timeline, unpack_history
-from location_store.stays import Segment, StayRules, visited
+from location_store.stays import Point, Segment, StayRules, visited
 from location_store.subscribers import Subscriber
 from location_store.window import Window
-from tests.location_store.histories import BASE_MIN, histories
-from tests.location_store.test_sole import CHINA, DAY_MIN, homes, rules, windows
+from tests.location_store.histories import BASE_MIN, fold, histories
+
+CHINA = ZoneInfo("Asia/Shanghai")
+DAY_MIN = 24 * 60
+steps = st.integers(1, 130) | st.sampled_from([60, 120, 121, 720, 721, 3000])
+rules = st.builds(
+    StayRules,
+    stay_hours=st.sampled_from([0.5, 4.0, 6.0]),
+    stay_rule=st.sampled_from(["continuous", "daily-span"]),
+)
+windows = st.tuples(st.integers(-2000, 20_000), st.integers(0, 20_000)).map(
+    lambda span: Window(BASE_MIN + span[0], BASE_MIN + span[0] + span[1])
+)
+
+
+@st.composite
+def homes(draw: st.DrawFn) -> History:
+    """The history of somebody who has been in one place."""
+    place = draw(st.sampled_from([1, 127, 128, 1100, 20_243, 65_535]))
+    minute, points = BASE_MIN, []
+    for step in draw(st.lists(steps, min_size=1, max_size=60)):
+        minute += step
+        points.append(Point(minute, place))
+    settled = fold(p for p in points if p.minute < minute - 120)
+    return History(tuple(settled), tuple(p for p in points if p.minute >= minute - 120))
+
 
 PLACES = [1100, 3101, 3301, 14290, 65_535]
 
