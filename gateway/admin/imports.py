@@ -1,4 +1,4 @@
-"""`cxmyd cells import` and `cxmyd subscribers import`."""
+"""`cxmyd cells import`, `cxmyd subscribers import` and `cxmyd subscribers remove`."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,6 +13,7 @@ from gateway.admin.progress import progress_bar
 from gateway.errors import GatewayError
 from location_store import cells as cell_table
 from location_store.enrol import enrol
+from location_store.given_back import remove
 from location_store.places import Places
 
 _files = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
@@ -86,6 +87,39 @@ def import_subscribers(ctx: click.Context, *, files: tuple[Path, ...], as_json: 
         )
     counts = {"rows": totals.rows, "written": totals.written, "unchanged": totals.unchanged}
     _print("subscribers", counts, totals.rejected, config.data.dir, as_json=as_json)
+    if not totals.usable:
+        raise GatewayError(nothing_usable(files, totals.rows, config.data.dir))
+
+
+@subscribers.command("remove")
+@_files
+@config_option
+@json_option
+@click.pass_context
+def remove_subscribers(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> None:
+    """Take out numbers that were given back: record and history, without a mark.
+
+    FILE: header msisdn; CSV (.gz, .zst too) or Parquet. A person who keeps his number and wants to be
+    forgotten is the matter of `subscriber forget`.
+    """
+    config = open_config(ctx)
+    pseudonyms = open_pseudonyms(config)
+    with (
+        running_redis(config) as running,
+        open_store(running, pseudonyms) as store,
+        interruptible("run the same command again to complete it"),
+        progress_bar("numbers given back") as progress,
+    ):
+        totals = remove(
+            files,
+            store,
+            pseudonyms,
+            data_dir=config.data.dir,
+            default_country=config.default_country,
+            progress=progress,
+        )
+    counts = {"rows": totals.rows, "removed": totals.removed, "unknown": totals.unknown}
+    _print("numbers given back", counts, totals.rejected, config.data.dir, as_json=as_json)
     if not totals.usable:
         raise GatewayError(nothing_usable(files, totals.rows, config.data.dir))
 
