@@ -144,7 +144,7 @@ def _churn(memory: dict[str, Any]) -> str:
     labels = {
         "first": "before",
         "last": "after 30 days",
-        "without_gone": "the same, records of numbers given back taken out",
+        "without_gone": "the same, after `subscribers remove`",
     }
     return _markdown(
         ("", "subscribers", "records", "used_memory each", "used_memory_dataset", "resident"),
