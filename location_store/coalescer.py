@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from location_store.epoch import EPOCH_MIN
 from location_store.erasures import Erasures
-from location_store.errors import StoreUnavailable
+from location_store.errors import StoreRefused, StoreUnavailable
 from location_store.index import Column, Index
 from location_store.merge import Limits, in_time, merge_sorted, newest
 from location_store.nodes import Flight
-from location_store.pending import Rows
+from location_store.pending import MAX_SUBSCRIBERS, Rows
 from location_store.pseudonyms import (
     DIGEST_BYTES,
     FIELD_BYTES,
@@ -91,6 +91,10 @@ class Pending:
         """
         self._look_for_erasures()
         owner = self._numbers.of(msisdn)
+        if self._numbers.known.size > MAX_SUBSCRIBERS:
+            raise StoreRefused(
+                f"one ingest has met {MAX_SUBSCRIBERS:,} numbers, its most: share the feed among several"
+            )
         if self._numbers.known.size > self._bucket.size:
             self._meet(self._numbers.known.values[self._bucket.size :])
         if not again or not self._erasures.time_s:
