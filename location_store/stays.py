@@ -184,24 +184,26 @@ def absorb_drift(
     long_min, away_min = 60 * stay_hours, 180 * stay_hours
     out: list[Run] = []
     i = tried = 0
+    flips_end = len(known) - 2 * MIN_RETURNS
     while i < len(known):
         stay = known[i]
-        if tried <= i < len(known) - 2 * MIN_RETURNS and out and out[-1].dwell_min >= long_min:
+        flips = tried <= i < flips_end and known[i + 2].place == stay.place
+        if flips and out and out[-1].dwell_min >= long_min:
             tried, visit = _visit_end(known, i, out[-1].place, neighbours, long_min, step_min)
             if visit is not None:
                 stay, i = visit, tried - 1
-        if len(out) >= 2 and out[-2].place == stay.place:
-            home, away = out[-2:]
+        if len(out) > 1 and out[-2].place == stay.place:
+            home, away = out[-2], out[-1]
             drifted = (
                 home.place != away.place
-                and home.dwell_min >= long_min
-                and away.dwell_min < min(long_min, home.dwell_min)
+                and away.dwell_min < long_min <= home.dwell_min  # so home's exceeds away's
                 and stay.first_min - home.last_min <= away_min
                 and neighbours(home.place, away.place)
                 and not (step_min > MAX_STEP_MIN and _seldom(known, home, away, stay, long_min, step_min))
             )
             if drifted:
-                out[-2:] = [_joined(home, away, stay, step_min)]
+                out.pop()
+                out[-1] = _joined(home, away, stay, step_min)
                 i += 1
                 continue
         out.append(stay)
@@ -260,9 +262,9 @@ def _brief(known: Sequence[Run], place: int, long_min: float) -> int:
 
 
 def _joined(home: Run, away: Run, back: Run, step_min: int) -> Run:
-    leaving, returning = away.first_min - home.last_min, back.first_min - away.last_min
-    gaps = min(leaving, step_min) + min(returning, step_min)
-    dwell = home.dwell_min + away.dwell_min + back.dwell_min + gaps
+    dwell = home.dwell_min + away.dwell_min + back.dwell_min
+    for gap in (away.first_min - home.last_min, back.first_min - away.last_min):
+        dwell += gap if gap < step_min else step_min
     segments = home.segments + away.segments + back.segments
     return Run(home.place, home.first_min, back.last_min, dwell, segments)
 
