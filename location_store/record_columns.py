@@ -168,8 +168,8 @@ def _unpack_histories(data: Bytes, owner: Ints, offset: Ints, size: Ints) -> tup
     first = last - length
 
     table = number[ranges(begin + 1 + many, place_count)]
+    out_of_range = max(step.max(), length.max(), last.max()) > MAX_MIN or table.max() > 0xFFFF
     table |= np.repeat(np.arange(owner.size), place_count) << 16
-    out_of_range = max(step.max(), length.max(), last.max()) > MAX_MIN or place.max() > 0xFFFF
     if out_of_range or step[head].any() or (np.diff(table) <= 0).any():
         raise RecordError("a history is not in order")
     owners = np.repeat(owner, items)

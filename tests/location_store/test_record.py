@@ -138,6 +138,14 @@ def test_random_bytes_never_raise_anything_else(rest: bytes) -> None:
     agree(b"\x01\x80" + rest)
 
 
+def test_a_place_that_is_none_is_refused_even_if_nobody_was_there() -> None:
+    """In the table of places, and no item says it."""
+    history = "000050" + "05" + "02" + "cc08" + "ffff7f" + "0002" + "0002"
+    agree(b"\x01\x80" + bytes.fromhex(history))
+    with pytest.raises(RecordError):
+        unpack(b"\x01\x80" + bytes.fromhex(history))
+
+
 def agree(blob: bytes) -> None:
     """unpack and unpack_columns take the same bytes for the same record, or both refuse them."""
     try:
