@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -22,9 +22,10 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from location_store.columns import Block, Shape, blocks
+from location_store.columns import Block, Shape
 from location_store.errors import BadInput, StoreUnavailable
 from location_store.history import Profile
+from location_store.inputs import Progress, read
 from location_store.merge import SINCE_MARGIN_MIN
 from location_store.msisdn import normalise_series
 from location_store.pseudonyms import Pseudonym, Pseudonyms
@@ -39,7 +40,6 @@ from location_store.record import (
     with_subscriber,
 )
 from location_store.rejects import Rejects
-from location_store.sources import size_of
 from location_store.store import MAX_ATTEMPTS, Store, Update
 from location_store.subscribers import Language, Subscriber, pack
 from location_store.subscribers import unpack as unpack_subscriber
@@ -82,7 +82,7 @@ def enrol(
     *,
     data_dir: Path,
     default_country: str = "CN",
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Totals:
     """Import files of `SHAPE`; of several rows for a number the last one counts.
 
@@ -91,16 +91,8 @@ def enrol(
     StoreUnavailable.
     """
     enrolment = _Enrolment(store, pseudonyms, profiles, default_country)
-    sizes = [size_of(path) for path in paths]
-    bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
-    bytes_before = 0
-    for path, size in zip(paths, sizes, strict=True):
-        with Rejects(data_dir, str(path)) as rejects:
-            for block in blocks(path, [SHAPE]):
-                enrolment.block(block, rejects)
-                if progress is not None:
-                    progress(bytes_before + block.bytes_done, bytes_total)
-        bytes_before += size or 0
+    for block, rejects in read(paths, SHAPE, data_dir, progress):
+        enrolment.block(block, rejects)
     return enrolment.totals
 
 

@@ -11,16 +11,15 @@ The reasons of rejects: fields, encoding, msisdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from location_store.columns import Shape, blocks, set_aside
+from location_store.columns import Shape, set_aside
 from location_store.errors import StoreUnavailable
+from location_store.inputs import Progress, read
 from location_store.msisdn import normalise_series
 from location_store.pseudonyms import Pseudonyms
-from location_store.rejects import Rejects
-from location_store.sources import size_of
 from location_store.store import MAX_ATTEMPTS, Store, Update
 
 SHAPE = Shape(("msisdn",))
@@ -48,7 +47,7 @@ def remove(
     *,
     data_dir: Path,
     default_country: str = "CN",
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Totals:
     """Take the records of the numbers in files of `SHAPE` out, under every key.
 
@@ -56,27 +55,20 @@ def remove(
     no usable header; StoreUnavailable.
     """
     totals = Totals()
-    sizes = [size_of(path) for path in paths]
-    bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
-    bytes_before = 0
-    for path, size in zip(paths, sizes, strict=True):
-        with Rejects(data_dir, str(path)) as rejects:
-            for block in blocks(path, [SHAPE]):
-                frame = block.parse(rejects)
-                number = normalise_series(frame["msisdn"], default_country)
-                set_aside(block, rejects, frame.filter(number.is_null())["line"], "msisdn")
-                rejects.commit()
-                good = number.drop_nulls()
-                removed = _take_out(store, pseudonyms, good.unique().to_list())
-                store.confirm()
-                totals.rows += len(good)
-                totals.removed += removed
-                totals.unknown += len(good) - removed
-                if progress is not None:
-                    progress(bytes_before + block.bytes_done, bytes_total)
-            totals.rejected.update(rejects.counts)
-            totals.rows += rejects.total
-        bytes_before += size or 0
+    for block, rejects in read(paths, SHAPE, data_dir, progress):
+        before = rejects.counts.copy()
+        frame = block.parse(rejects)
+        number = normalise_series(frame["msisdn"], default_country)
+        set_aside(block, rejects, frame.filter(number.is_null())["line"], "msisdn")
+        rejects.commit()
+        good = number.drop_nulls()
+        removed = _take_out(store, pseudonyms, good.unique().to_list())
+        store.confirm()
+        rejected = rejects.counts - before
+        totals.rejected.update(rejected)
+        totals.rows += len(good) + rejected.total()
+        totals.removed += removed
+        totals.unknown += len(good) - removed
     return totals
 
 
