@@ -25,7 +25,7 @@ import polars as pl
 from location_store.columns import Block, Shape
 from location_store.errors import BadInput, StoreUnavailable
 from location_store.history import Profile
-from location_store.inputs import Progress, read
+from location_store.inputs import Progress, read_all
 from location_store.merge import SINCE_MARGIN_MIN
 from location_store.msisdn import normalise_series
 from location_store.pseudonyms import Pseudonym, Pseudonyms
@@ -91,7 +91,7 @@ def enrol(
     StoreUnavailable.
     """
     enrolment = _Enrolment(store, pseudonyms, profiles, default_country)
-    for block, rejects in read(paths, SHAPE, data_dir, progress):
+    for block, rejects in read_all(paths, SHAPE, data_dir, progress):
         enrolment.block(block, rejects)
     return enrolment.totals
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from location_store.columns import Shape, set_aside
 from location_store.errors import StoreUnavailable
-from location_store.inputs import Progress, read
+from location_store.inputs import Progress, read_all
 from location_store.msisdn import normalise_series
 from location_store.pseudonyms import Pseudonyms
 from location_store.store import MAX_ATTEMPTS, Store, Update
@@ -55,7 +55,7 @@ def remove(
     no usable header; StoreUnavailable.
     """
     totals = Totals()
-    for block, rejects in read(paths, SHAPE, data_dir, progress):
+    for block, rejects in read_all(paths, SHAPE, data_dir, progress):
         before = rejects.counts.copy()
         frame = block.parse(rejects)
         number = normalise_series(frame["msisdn"], default_country)

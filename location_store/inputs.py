@@ -16,7 +16,7 @@ Progress = Callable[[int, int | None], None]
 """Bytes read so far, of how many (None: not known)."""
 
 
-def read(
+def read_all(
     paths: Sequence[str | Path], shape: Shape, data_dir: Path, progress: Progress | None
 ) -> Iterator[tuple[Block, Rejects]]:
     """All blocks of files of one shape. Raises BadInput for a file that cannot be read or has no usable
