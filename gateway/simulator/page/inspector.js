@@ -11,20 +11,31 @@ export class Inspector {
     this.list = list;
     this.conversation = null;
     this.all = false;
+    this.early = null; // what comes while the rest is being fetched
   }
 
   async open(conversation) {
     this.conversation = conversation;
     const query = this.all || !conversation ? {} : { number: conversation.number, service: conversation.service };
-    const pdus = await get("/api/pdus", { ...query, limit: 200 });
-    if (this.conversation !== conversation) return;
+    const early = (this.early = []);
+    let pdus = [];
+    try {
+      pdus = await get("/api/pdus", { ...query, limit: 200 });
+    } finally {
+      if (this.early === early) this.early = null;
+    }
+    if (this.conversation !== conversation || this.early) return;
     this.list.replaceChildren();
     this.last = 0;
-    pdus.forEach((pdu) => this.add(pdu));
-    if (!pdus.length) this.list.append(el("li", { class: "nothing" }, "Send a text and its PDUs appear here."));
+    [...pdus, ...early].forEach((pdu) => this.add(pdu));
+    if (!this.list.children.length) this.list.append(el("li", { class: "nothing" }, "Send a text and its PDUs appear here."));
   }
 
   add(pdu) {
+    if (this.early) {
+      this.early.push(pdu);
+      return;
+    }
     const here = this.conversation;
     if (pdu.id <= this.last) return;
     if (!this.all && (!here || pdu.number !== here.number || pdu.service !== here.service)) return;
