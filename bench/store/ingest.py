@@ -74,8 +74,7 @@ def bench(subscribers: int, hours: int) -> list[dict[str, Any]]:
         cell_table.import_files([folder / "cells.csv"], folder, cells.places)
         last = FIRST_HOUR + hours
         write(plan.population(), cells, folder / "parquet", ["parquet"], first=FIRST_HOUR, last=last)
-        middle = FIRST_HOUR + max(1, hours // 2)
-        write(plan.population(), cells, folder / "csv", ["csv"], first=FIRST_HOUR, last=middle)
+        write(plan.population(), cells, folder / "csv", ["csv"], first=FIRST_HOUR, last=last)
         values = _histories(plan)
         parquet, csv = (sorted((folder / kind).iterdir()) for kind in ("parquet", "csv"))
         a_flush = [round(hours * subscribers * PER_DAY["idle"] / 24) for hours in FLUSH_HOURS]
