@@ -41,8 +41,6 @@ from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store, bucket_key
 SLICE_RECORDS = 16_384
 """Records that are read, merged and written together: large enough for numpy, small enough to overlap."""
 
-Batches = list[tuple[bytes, list[bytes]]]
-
 
 class _Writing(NamedTuple):
     flight: Flight

@@ -22,7 +22,8 @@ Bytes = npt.NDArray[np.uint8]
 NEW = bytes((0, VERSION))
 """The head of a record that is written for the first time: nobody, written 0 times."""
 
-_SIZES = np.frombuffer(SIZES, np.uint8).astype(np.int64)
+HEAD_SIZES = np.frombuffer(SIZES, np.uint8).astype(np.int64)
+"""Bytes of the subscriber's part of a record, by its first byte; 0: of no version that is known here."""
 
 
 class Segments(NamedTuple):
@@ -87,7 +88,7 @@ def unpack_columns(blobs: Sequence[bytes | None]) -> tuple[Heads, Segments, Poin
     try:
         if size.size and size.min() < len(NEW):
             raise RecordError("a record is damaged")
-        head_size = _SIZES[data[offset + 1]] + 1
+        head_size = HEAD_SIZES[data[offset + 1]] + 1
         history_size = size - head_size
         if size.size and (head_size.min() == 1 or history_size.min() < 0):
             raise RecordError("a record is damaged or of an unknown version")

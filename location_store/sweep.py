@@ -26,9 +26,9 @@ from location_store.errors import RecordError, StoreUnavailable
 from location_store.nodes import Command, Nodes
 from location_store.pseudonyms import Layout, Pseudonym
 from location_store.record import unpack
-from location_store.record_columns import Ints, pack_columns, unpack_columns
+from location_store.record_columns import HEAD_SIZES, Ints, pack_columns, unpack_columns
 from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store, bucket_key
-from location_store.subscribers import NOBODY, SIZES, pack
+from location_store.subscribers import NOBODY, pack
 
 SWEPT_KEY = b"cxmyd:swept"
 """Hash, partition -> unix second at which the sweep of it began that was completed last."""
@@ -40,7 +40,6 @@ BUCKETS_AT_ONCE = 16
 """Read by one batch: a millisecond of a node's time, in which others wait."""
 
 _NOBODY = pack(NOBODY)
-_SIZES = np.frombuffer(SIZES, np.uint8).astype(np.int64)
 
 Progress = Callable[[int, int], None]
 """Partitions done, of how many."""
@@ -208,7 +207,7 @@ def _beginning_before(blobs: Sequence[bytes], cutoff: int) -> tuple[Ints, int]:
     size = np.fromiter(map(len, blobs), np.int64, len(blobs))
     data = np.frombuffer(b"".join(blobs) + bytes(2 + MINUTE_BYTES), np.uint8)
     offset = np.cumsum(size) - size
-    head = _SIZES[data[offset + 1]]
+    head = HEAD_SIZES[data[offset + 1]]
     known = (head > 0) & (size > head)
     at = np.where(known & (size > 1 + head), offset + 1 + head, -1)
     full = np.flatnonzero(at >= 0)
