@@ -24,6 +24,7 @@ from gateway.redis.park import RedisPark
 from gateway.redis.turns import RedisParts, RedisTurns
 from gateway.smpp.pdu import DeliverSm, SubmitSm
 from gateway.sms.alphabets import Alphabet
+from gateway.sms.segments import Style
 from gateway.sweeping import Sweeping
 from gateway.web.http import Http
 from gateway.web.metrics import Metrics
@@ -169,7 +170,7 @@ def assemble(
     lines = _lines(config)
     worker: ParkWorker
     routes = Routes(metrics.submitted, lambda route: worker.wake(route))  # noqa: PLW0108 - made below
-    _register(config, routes)
+    _register(config, lines, routes)
     pipeline = Pipeline(
         turns=RedisTurns(
             calls,
@@ -181,7 +182,6 @@ def assemble(
         outbox=routes,
         decider=Decider(places, pseudonyms, tuple(config.number_to_carrier)),
         pseudonyms=pseudonyms,
-        alphabet_of=lambda route: lines[route].alphabet,
         clock=clock,
         recorder=metrics,
         limits=Limits(
@@ -262,13 +262,14 @@ def _lines(config: Config) -> dict[str, Line]:
     return lines
 
 
-def _register(config: Config, routes: Routes) -> None:
+def _register(config: Config, lines: dict[str, Line], routes: Routes) -> None:
     for smsc in config.smsc:
         others = [o.name for o in config.smsc if o.carrier == smsc.carrier and o.name != smsc.name]
-        routes.register(smsc.name, SubmitSm, others)
+        routes.register(smsc.name, SubmitSm, Style(lines[smsc.name].alphabet), others)
     for listen in config.listen:
         for client in listen.clients:
-            routes.register(route_of(client), DeliverSm)
+            route = route_of(client)
+            routes.register(route, DeliverSm, Style(lines[route].alphabet))
 
 
 def _store_state(up: bool, why: str) -> None:

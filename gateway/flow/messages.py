@@ -3,13 +3,11 @@
 Tuples, because a frozen dataclass costs three times as much to make, and each is made for every message.
 """
 
-from collections.abc import Sequence
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
 from gateway.dialog.carrier import Carrier
 from gateway.smpp.pdu import Address
-from gateway.sms.segments import Part
 
 
 class Verdict(Enum):
@@ -42,16 +40,17 @@ class Mo(NamedTuple):
 class Mt(NamedTuple):
     """An answer, ready to leave: back to the source exactly as it came, from the number that was texted.
 
-    `not_after_s` (monotonic): the end of its time to live, after which no part of it leaves.
+    A text, not parts: what these are is the choice of the link by which it leaves. `not_after_s`
+    (monotonic): the end of its time to live, after which no part of it leaves.
     """
 
     source: Address
     destination: Address
-    parts: Sequence[Part]
+    text: str
     not_after_s: float
 
     def __repr__(self) -> str:
-        return f"Mt({len(self.parts)} parts)"
+        return f"Mt({len(self.text)} characters)"
 
 
 class Sending(Enum):

@@ -10,13 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from gateway.flow.deciding import Decider, Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
 from gateway.flow.ports import Answered, Behind, Busy, Clock, Outbox, Park, Recorder, Timer, Turn, Turns
-from gateway.sms.alphabets import Alphabet
-from gateway.sms.segments import Part, segment
 from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
@@ -54,7 +51,6 @@ class Pipeline:
         outbox: Outbox,
         decider: Decider,
         pseudonyms: Pseudonyms,
-        alphabet_of: Callable[[str], Alphabet],
         clock: Clock,
         recorder: Recorder,
         limits: Limits,
@@ -64,14 +60,12 @@ class Pipeline:
         self._outbox = outbox
         self._decider = decider
         self._pseudonyms = pseudonyms
-        self._alphabet_of = alphabet_of
         self._clock = clock
         self._recorder = recorder
         self._limits = limits
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
         self._flights: deque[_Flight] = deque()  # the oldest first, and so the first to be too slow
         self._sweep: Timer | None = None
-        self._reference = 0
 
     async def handle(self, mo: Mo, settle: Settle) -> None:
         """One message from an SMSC. `settle` is called once, with what to tell it, as soon as that is
@@ -191,7 +185,8 @@ class Pipeline:
             if not ours:
                 return Result(Work.LATER, "lease_ended", counts=False)
             left_s = mo.received_s + self._limits.answer_ttl_s - now_s
-            outcome = await self._outbox.send(mo.route, self._mt(mo, saying.text, monotonic_s + left_s))
+            mt = Mt(mo.destination, mo.source, saying.text, monotonic_s + left_s)
+            outcome = await self._outbox.send(mo.route, mt)
             if outcome.sending is not Sending.ACCEPTED:
                 return await self._not_sent(mo, who, turn, saying, outcome)
         # The answer is out; the state must follow.
@@ -228,14 +223,6 @@ class Pipeline:
             return Result(Work.LATER, "state_lost", counts=False)
         return Result(Work.DONE, saying.reason)
 
-    def _mt(self, mo: Mo, text: str, not_after_s: float) -> Mt:
-        alphabet = self._alphabet_of(mo.route)
-        parts = _segmented(text, alphabet)
-        if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
-            self._reference = (self._reference + 1) & 0xFF
-            parts = segment(text, self._reference, alphabet)
-        return Mt(mo.destination, mo.source, parts, not_after_s)
-
     def _end(self, mo: Mo, result: Result, started_s: float) -> None:
         elapsed_s = self._clock.monotonic() - started_s
         self._recorder.ended(mo.carrier.name, result.work, result.reason, elapsed_s)
@@ -264,12 +251,6 @@ class Pipeline:
             self._flights.popleft()
             if not flight.answered:
                 flight.too_slow()
-
-
-@lru_cache(4096)
-def _segmented(text: str, alphabet: Alphabet) -> tuple[Part, ...]:
-    """Prompts and short answers are the same for very many."""
-    return segment(text, 0, alphabet)
 
 
 class _Flight:

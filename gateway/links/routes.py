@@ -1,14 +1,18 @@
-"""The flow's `Outbox`: which connections an answer can leave by, and what its responses mean."""
+"""The flow's `Outbox`: which connections an answer can leave by, in which parts, and what its responses
+mean.
+"""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
 from gateway.links.connection import Connection, LostError, OverfullError, TooLateError
 from gateway.smpp.constants import CommandStatus, status_name
 from gateway.smpp.pdu import DeliverSm, Pdu, SubmitSm
 from gateway.smpp.throttle import THROTTLED
-from gateway.sms.segments import Part
+from gateway.sms.segments import Part, Style, segment
 
 #: Not now, but the same request may pass later (3.4, 5.1.3); every other refusal is for good.
 TEMPORARY = frozenset(
@@ -29,16 +33,25 @@ class Routes:
     def __init__(self, on_status: Callable[[str, str], None], on_route_up: Callable[[str], None]) -> None:
         self._connections: dict[str, list[Connection]] = {}
         self._request_class: dict[str, type[SubmitSm] | type[DeliverSm]] = {}
+        self._style: dict[str, Style] = {}
         self._same_carrier: dict[str, tuple[str, ...]] = {}
+        self._reference = secrets.randbelow(1 << 16)  # another in each process: a phone hears of several
         self._on_status = on_status
         self._on_route_up = on_route_up
 
     def register(
-        self, route: str, request: type[SubmitSm] | type[DeliverSm], others: Sequence[str] = ()
+        self,
+        route: str,
+        request: type[SubmitSm] | type[DeliverSm],
+        style: Style,
+        others: Sequence[str] = (),
     ) -> None:
-        """`route` sends with `request`; while it is down, `others` (of the same carrier) serve instead."""
+        """`route` sends with `request`, texts cut in its `style`; while it is down, `others` (of the same
+        carrier) serve instead.
+        """
         self._connections[route] = []
         self._request_class[route] = request
+        self._style[route] = style
         self._same_carrier[route] = tuple(others)
 
     def add(self, route: str, connection: Connection) -> None:
@@ -69,14 +82,22 @@ class Routes:
             return Outcome(Sending.LATER, "no_link")
         name, connection = chosen
         request = self._request_class[name]
-        if len(mt.parts) == 1:
-            return await self._part(name, connection, request, mt, mt.parts[0])
-        outcomes = await asyncio.gather(*(self._part(name, connection, request, mt, p) for p in mt.parts))
+        parts = self._parts(mt.text, self._style[name])
+        if len(parts) == 1:
+            return await self._part(name, connection, request, mt, parts[0])
+        outcomes = await asyncio.gather(*(self._part(name, connection, request, mt, p) for p in parts))
         for sending in (Sending.REFUSED, Sending.LATER):
             for outcome in outcomes:
                 if outcome.sending is sending:
                     return outcome
         return ACCEPTED
+
+    def _parts(self, text: str, style: Style) -> tuple[Part, ...]:
+        parts = _cut(text, style)
+        if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
+            self._reference += 1
+            parts = segment(text, self._reference, style)
+        return parts
 
     async def _part(
         self,
@@ -95,6 +116,7 @@ class Routes:
                         esm_class=part.esm_class,
                         data_coding=part.data_coding,
                         short_message=part.short_message,
+                        tlvs=part.tlvs,
                     ),
                     mt.not_after_s,
                 )
@@ -115,6 +137,12 @@ class Routes:
                 return Outcome(Sending.LATER if status in TEMPORARY else Sending.REFUSED, word)
             # The connection pauses as a whole; this part waits its turn again.
         return Outcome(Sending.LATER, "throttled")
+
+
+@lru_cache(4096)
+def _cut(text: str, style: Style) -> tuple[Part, ...]:
+    """Prompts and short answers are the same for very many."""
+    return segment(text, 0, style)
 
 
 def _load(connection: Connection) -> int:

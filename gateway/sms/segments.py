@@ -12,6 +12,7 @@ from typing import NamedTuple
 import regex  # type: ignore[import-untyped] # it ships no types
 
 from gateway.smpp.constants import DataCoding, EsmClass
+from gateway.smpp.pdu import Tlvs
 from gateway.sms.alphabets import Alphabet, encode, is_gsm, septets
 
 # 3GPP TS 23.040, 9.2.3.24: 140 octets of user data; 6 of them are the header of a concatenated part, which
@@ -23,23 +24,29 @@ _GRAPHEME = regex.compile(r"\X")
 
 
 class Part(NamedTuple):
-    """The three fields of a submit_sm or deliver_sm that depend on the text."""
+    """The fields of a submit_sm or deliver_sm that depend on the text."""
 
     esm_class: int
     data_coding: int
     short_message: bytes
+    tlvs: Tlvs = ()
 
 
-def segment(text: str, reference: int, default: Alphabet = Alphabet.GSM) -> tuple[Part, ...]:
-    """The parts of `text`; `default` is what data_coding 0 means at the SMSC, `reference` is taken modulo
-    256.
+class Style(NamedTuple):
+    """How texts leave to one SMSC: `default` is what data_coding 0 means there."""
+
+    default: Alphabet = Alphabet.GSM
+
+
+def segment(text: str, reference: int, style: Style) -> tuple[Part, ...]:
+    """The parts of `text`; `reference` is taken modulo 256.
 
     A text within the GSM alphabet goes with data_coding 0 when the SMSC's default alphabet has all of its
     characters (it becomes septets on the air, so septets count), everything else as UCS2. Raises ValueError
     beyond 255 parts.
     """
-    if _fits(text, default):
-        alphabet, coding, single, part = default, DataCoding.DEFAULT, GSM_SINGLE, GSM_PART
+    if _fits(text, style.default):
+        alphabet, coding, single, part = style.default, DataCoding.DEFAULT, GSM_SINGLE, GSM_PART
     else:
         alphabet, coding, single, part = Alphabet.UCS2, DataCoding.UCS2, UCS2_SINGLE, UCS2_PART
     length = septets if coding == DataCoding.DEFAULT else _utf16_units

@@ -19,7 +19,6 @@ from gateway.redis.library import LIBRARY
 from gateway.redis.park import RedisPark
 from gateway.redis.turns import RedisTurns
 from gateway.smpp.pdu import Address
-from gateway.sms.alphabets import Alphabet, decode
 from gateway.web.metrics import Metrics
 from location_store.keys import KeyFile
 from location_store.places import Places
@@ -50,8 +49,7 @@ class ScriptedSmsc:
         return self.up
 
     async def send(self, route: str, mt: Mt) -> Outcome:
-        text = "".join(decode(p.short_message, p.data_coding, Alphabet.GSM) for p in mt.parts)
-        self.sent.append((mt.destination.digits, text))
+        self.sent.append((mt.destination.digits, mt.text))
         if self.gate is not None:
             await self.gate.wait()
         outcome = self.outcomes.pop(0) if self.outcomes else ACCEPTED
@@ -117,7 +115,6 @@ async def process(
         outbox=smsc,
         decider=Decider(Places.load(), names, ("10086",)),
         pseudonyms=names,
-        alphabet_of=lambda _route: Alphabet.GSM,
         clock=clock,
         recorder=metrics,
         limits=Limits(after_s=after_s, hold_s=5.0, answer_ttl_s=answer_ttl_s),

@@ -9,7 +9,7 @@ from gateway.smpp import pdu as p
 from gateway.smpp.codec import encode
 from gateway.sms.alphabets import GSM_BASIC, GSM_EXTENSION, Alphabet, decode
 from gateway.sms.concat import Concat, content
-from gateway.sms.segments import MAX_PARTS, Part, segment
+from gateway.sms.segments import MAX_PARTS, Part, Style, segment
 
 GSM_CHARACTERS = sorted(set(GSM_BASIC) - {"\x1b"} | set(GSM_EXTENSION))
 CLUSTERS = ["👍🏽", "👨‍👩‍👧‍👦", "🇨🇳", "e\u0301", "\r\n", "각", "नि", "查", "a", "€", "𝄞", " "]
@@ -36,7 +36,7 @@ def graphemes(text: str) -> list[str]:
 @example("查" * 66 + "😀" * 5, 7, Alphabet.GSM)
 def test_parts_join_to_the_text(text: str, reference: int, default: Alphabet) -> None:
     """Each part decodes by itself, is no longer than the air takes, and the parts in order are the text."""
-    parts = segment(text, reference, default)
+    parts = segment(text, reference, Style(default))
     pieces = [read(part, default) for part in parts]
     if not text.startswith(("\ufeff", "\ufffe")):
         assert "".join(piece for piece, _ in pieces) == text
@@ -54,7 +54,7 @@ def test_parts_join_to_the_text(text: str, reference: int, default: Alphabet) ->
 @given(st.lists(st.sampled_from(CLUSTERS), min_size=70, max_size=200).map("".join))
 def test_no_cut_through_a_grapheme(text: str) -> None:
     """Family emoji, flags, skin tones and accents stay whole."""
-    pieces = [read(part)[0] for part in segment(text, 1)]
+    pieces = [read(part)[0] for part in segment(text, 1, Style())]
     assert [cluster for piece in pieces for cluster in graphemes(piece)] == graphemes(text)
 
 
@@ -77,12 +77,12 @@ def test_no_cut_through_a_grapheme(text: str) -> None:
 )
 def test_lengths(text: str, lengths: list[int]) -> None:
     """160 or 153 septets, 70 or 67 UTF-16 units; a text that fits is one message without header."""
-    assert [len(part.short_message) for part in segment(text, 1)] == lengths
+    assert [len(part.short_message) for part in segment(text, 1, Style())] == lengths
 
 
 def test_header() -> None:
     """3GPP TS 23.040, 9.2.3.24.1: 05 00 03, reference, total, index, and UDHI in esm_class."""
-    first, second = segment("查" * 71, 0x1A7)
+    first, second = segment("查" * 71, 0x1A7, Style())
     assert (first.esm_class, first.data_coding) == (0x40, 8)
     assert first.short_message[:6] == bytes([5, 0, 3, 0xA7, 2, 1])
     assert second.short_message[:6] == bytes([5, 0, 3, 0xA7, 2, 2])
@@ -91,7 +91,7 @@ def test_header() -> None:
 def test_a_cluster_longer_than_a_part() -> None:
     """A letter with 200 accents is cut between its characters, and nothing is lost."""
     text = "e" + "\u0301" * 200
-    parts = segment(text, 1)
+    parts = segment(text, 1, Style())
     assert len(parts) == 3
     assert "".join(read(part)[0] for part in parts) == text
 
@@ -111,13 +111,13 @@ def test_a_cluster_longer_than_a_part() -> None:
 )
 def test_data_coding_0_only_when_it_carries_the_text(text: str, default: Alphabet, data_coding: int) -> None:
     """data_coding 0 needs every character both in the SMSC's default alphabet and in GSM's; else UCS2."""
-    (part,) = segment(text, 1, default)
+    (part,) = segment(text, 1, Style(default))
     assert part.data_coding == data_coding
     assert read(part, default)[0] == text
 
 
 def test_too_long() -> None:
     """A text beyond 255 parts cannot be numbered."""
-    assert len(segment("a" * 153 * MAX_PARTS, 1)) == MAX_PARTS
+    assert len(segment("a" * 153 * MAX_PARTS, 1, Style())) == MAX_PARTS
     with pytest.raises(ValueError, match="256 parts"):
-        segment("a" * (153 * MAX_PARTS + 1), 1)
+        segment("a" * (153 * MAX_PARTS + 1), 1, Style())
