@@ -24,7 +24,7 @@ run: setup ## see it work: sample history, simulated SMSC, gateway, phone page (
 
 test: .venv/.dev ## run all tests, installing what they need
 	@scripts/test-tools
-	@$(MAKE) --no-print-directory $(NPM_PEER)/node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory $(NPM_PEER)/node_modules/.package-lock.json .venv-foreign/.done
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: .venv/.dev ## lint, format, types, import rules
@@ -91,10 +91,12 @@ lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with h
 	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
 	$(LOCK) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
 	$(LOCK) --group pyproject.toml:bench --output-file requirements-bench.lock
+	$(LOCK) --group pyproject.toml:foreign --output-file requirements-foreign.lock
+	$(LOCK) --group pyproject.toml:foreign-build --constraints requirements-foreign.lock --output-file requirements-foreign-build.lock
 	$(LOCK) --group pyproject.toml:build --constraints requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## remove what was built, the demo's data and .venv
-	rm -rf .venv .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-foreign build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf $(NPM_PEER)/node_modules
 	find gateway location_store tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -114,6 +116,12 @@ clean: ## remove what was built, the demo's data and .venv
 .venv-bench/.done: requirements-bench.lock
 	@python3 -m venv .venv-bench
 	@.venv-bench/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements-bench.lock
+	@touch $@
+
+.venv-foreign/.done: .venv/.runtime requirements-foreign-build.lock requirements-foreign.lock
+	@$(BIN)/python -m venv --clear .venv-foreign
+	@.venv-foreign/bin/python -m pip --disable-pip-version-check -qq install --require-hashes -r requirements-foreign-build.lock
+	@.venv-foreign/bin/python -m pip --disable-pip-version-check -qq install --require-hashes --no-build-isolation -r requirements-foreign.lock
 	@touch $@
 
 $(NPM_PEER)/node_modules/.package-lock.json: $(NPM_PEER)/package-lock.json
