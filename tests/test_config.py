@@ -205,6 +205,11 @@ def test_all_mistakes_are_named_at_once(write: Write) -> None:
         ),
         (SMSC + 'tls = { cert = "c.pem" }', "smsc[0].tls", "belong together"),
         (SMSC + 'tls = { ca = "ca.pem" }', "smsc[0].tls.ca", "no such file"),
+        (SMSC + 'version = "3.3"', "smsc[0].bind", 'bind = "transmitter+receiver"'),
+        (SMSC + "version = 3.4", "smsc[0].version", "'3.3', '3.4' or '5.0'"),
+        (SMSC + 'tls = { server_name = "" }', "smsc[0].tls.server_name", "host name"),
+        ('[[listen]]\nproxy_protocol = ["10.0.0.1/8"]', "listen[0].proxy_protocol[0]", "10.0.0.0/8"),
+        ("[[listen]]\nconnections = 0", "listen[0].connections", "greater than or equal to 1"),
         (SMSC.replace("mobile-1", "mobile 1"), "smsc[0].name", "letters, digits"),
         (SMSC.replace('"cxmyd"', '"a-name-that-is-too-long"'), "smsc[0].system_id", "at most 15"),
     ],
@@ -332,6 +337,14 @@ def test_warnings_do_not_refuse(write: Write) -> None:
     text = "[park]\nafter_s = 30" + SMSC + "[carrier.china-mobile]\nstay_hours = 2\nnumbers = []"
     keys = [warning.key for warning in load(write(text)).warnings]
     assert keys == ["carrier.china-mobile.stay_hours", "carrier.china-mobile.numbers", "park.after_s"]
+
+
+def test_an_outbind_of_smpp_33_needs_another_link(write: Write) -> None:
+    """It is answered by bind_receiver, so answers have to leave elsewhere."""
+    text = SMSC + 'version = "3.3"\nbind = "outbind"'
+    assert [warning.key for warning in load(write(text)).warnings] == ["smsc[0].bind"]
+    second = SMSC.replace("mobile-1", "mobile-2")
+    assert load(write(text + second)).warnings == ()
 
 
 def test_carrier_settings_are_exactly_the_carriers_fields() -> None:

@@ -97,6 +97,7 @@ def test_keys_are_those_of_the_configuration() -> None:
 
 
 _TIMERS = (
+    "version",
     "window",
     "default_alphabet",
     "enquire_link_s",

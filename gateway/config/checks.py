@@ -26,6 +26,7 @@ def mistakes(document: Document, base: Path, found: Found) -> Iterator[Problem]:
     yield from _unknown_carriers(document, found.names)
     yield from _number_of_two_carriers(document, found.carriers)
     yield from _address_twice(document)
+    yield from _bind_unknown_to_version(document)
     for section in ("smsc", "listen"):
         for index, table in tables(document, section):
             yield from _tls_files((section, index, "tls"), table.get("tls"), base)
@@ -44,6 +45,10 @@ def warnings(settings: Settings, used: frozenset[str], carriers: Mapping[str, Ca
     if not used:
         yield Problem("", "", "neither [[smsc]] nor [[listen]]: `cxmyd serve` has nobody to talk to")
     for index, smsc in enumerate(settings.smsc):
+        others = any(other.carrier == smsc.carrier for other in settings.smsc if other is not smsc)
+        if smsc.version == "3.3" and smsc.bind == "outbind" and not others:
+            mend = "an outbind of 3.3 is answered by bind_receiver alone: answers need another [[smsc]]"
+            yield Problem(f"smsc[{index}].bind", '"outbind"', f"{mend} of carrier {smsc.carrier}")
         if settings.park.after_s >= smsc.response_timeout_s:
             mend = f"an SMSC that waits as long as smsc[{index}].response_timeout_s gives up first"
             yield Problem("park.after_s", f"{settings.park.after_s:g}", mend)
@@ -91,6 +96,14 @@ def _address_twice(document: Document) -> Iterator[Problem]:
         first = taken.setdefault((host, port), key)
         if port and first != key:
             yield _problem(location, port, f"{first} listens there already: choose another port")
+
+
+def _bind_unknown_to_version(document: Document) -> Iterator[Problem]:
+    """bind_transceiver came with 3.4."""
+    for index, smsc in tables(document, "smsc"):
+        if smsc.get("version") == "3.3" and smsc.get("bind", "transceiver") == "transceiver":
+            mend = 'version "3.3" has no bind_transceiver: use bind = "transmitter+receiver"'
+            yield _problem(("smsc", index, "bind"), smsc.get("bind"), mend)
 
 
 def _listening(document: Document) -> Iterator[tuple[Location, str, int]]:

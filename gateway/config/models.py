@@ -138,9 +138,11 @@ SystemId = Annotated[str, Field(min_length=1), _octets(15, "5.2.1")]
 SystemType = Annotated[str, _octets(12, "5.2.3")]
 Password = Annotated[str, Field(repr=False), _octets(8, "5.2.2")]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_tuple)]
 Country = Annotated[str, _matching(r"[A-Z]{2}", 'must be an ISO 3166-1 alpha-2 code, such as "CN"')]
 ShortCode = Annotated[str, _matching(r"[0-9]{3,20}", 'must be 3 to 20 digits, such as "10086"')]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+VersionName = Literal["3.3", "3.4", "5.0"]
 AlphabetName = Literal["gsm", "ascii", "latin-1", "ucs2"]
 
 
@@ -264,6 +266,7 @@ class ClientTls(Section):
     ca: ConfigPath | None = None
     cert: ConfigPath | None = None
     key: ConfigPath | None = None
+    server_name: Host | None = None  # asked for (SNI) and verified, where it is not `host`
 
 
 class ServerTls(Section):
@@ -275,8 +278,9 @@ class ServerTls(Section):
 
 
 class Timers(Section):
-    """The timers of an SMPP session (SMPP 3.4 section 7.2)."""
+    """What both roles agree with a peer: the version, the timers of a session (SMPP 3.4 section 7.2)."""
 
+    version: VersionName = "3.4"  # offered to an SMSC; the highest that a listener accepts
     enquire_link_s: Seconds = 30.0
     enquire_timeout_s: Seconds = 10.0
     response_timeout_s: Seconds = 30.0
@@ -304,7 +308,7 @@ class Smsc(Timers):
     )  # PDUs; 0: as fast as the window lets us
     tls: ClientTls | None = None
     # With `outbind` whoever says it is told our password: only these may.
-    allow: Annotated[tuple[Network, ...], BeforeValidator(_tuple)] = (
+    allow: Networks = (
         ipaddress.ip_network("127.0.0.0/8"),
         ipaddress.ip_network("::1/128"),
     )
@@ -317,7 +321,7 @@ class Client(Section):
     password: Password = ""
     password_file: ConfigPath | None = None
     carrier: Name
-    allow: Annotated[tuple[Network, ...], BeforeValidator(_tuple)] = ()  # nobody is kept out when empty
+    allow: Networks = ()  # nobody is kept out when empty
 
 
 class Listen(Timers):
@@ -327,6 +331,11 @@ class Listen(Timers):
     port: ListenPort = 2776
     clients: Annotated[tuple[Client, ...], BeforeValidator(_tuple), Field(min_length=1)]
     tls: ServerTls | None = None
+    allow: Networks = ()  # of the whole port; nobody is kept out when empty
+    connections: int = Field(default=1000, ge=1, le=100_000)  # open at a time
+    failed_binds: int = Field(default=5, ge=0, le=1000)  # of one address, within:
+    failed_binds_s: Seconds = 60.0
+    proxy_protocol: Networks = ()  # proxies that we believe who their peer is
 
 
 class CarrierSettings(Section):
