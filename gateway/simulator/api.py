@@ -16,9 +16,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.simulator import faults
+from gateway.simulator.events import Event
 from gateway.simulator.faults import OrderError
 from gateway.simulator.phones import CARRIERS
-from gateway.simulator.smsc import Event, Smsc
+from gateway.simulator.smsc import Smsc
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -95,6 +97,7 @@ class Api:
                 web.get("/api/pdus", self._pdus),
                 web.get("/api/links", self._links),
                 web.get("/api/faults", self._get_faults),
+                web.get("/api/faults/known", self._get_known_faults),
                 web.get("/api/events", self._events),
                 web.post("/api/mo", self._send),
                 web.post("/api/faults", self._order),
@@ -160,6 +163,9 @@ class Api:
 
     async def _get_faults(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._smsc.faults.as_json())
+
+    async def _get_known_faults(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(faults.known())
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         """POST {"from", "to", "text"[, "data_coding"][, "source_ton"][, "source_npi"]}: a phone sends a

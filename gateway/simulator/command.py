@@ -7,8 +7,11 @@ from pathlib import Path
 import click
 
 from gateway.errors import GatewayError
+from gateway.simulator.faults import UNASSIGNED_PREFIX
 from gateway.simulator.server import Simulator, address
 from gateway.simulator.smsc import Rules
+
+_VERSIONS = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
 
 
 @click.command("smsc")
@@ -51,6 +54,44 @@ from gateway.simulator.smsc import Rules
 @click.option(
     "--window", default=10, metavar="N", show_default=True, help="deliver_sm in flight on one bind."
 )
+@click.option(
+    "--smpp-version",
+    "version",
+    type=click.Choice(list(_VERSIONS)),
+    default="3.4",
+    show_default=True,
+    help="The highest version spoken.",
+)
+@click.option(
+    "--rate-per-s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="N",
+    help="submit_sm a second of one system_id; more are refused with ESME_RTHROTTLED. [default: any number]",
+)
+@click.option(
+    "--submit-window",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="submit_sm of one bind that may wait for a response; more are throttled. [default: any number]",
+)
+@click.option(
+    "--response",
+    "response_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    show_default=True,
+    help="Until a submit_sm is answered.",
+)
+@click.option(
+    "--faults-by-address",
+    is_flag=False,
+    flag_value=UNASSIGNED_PREFIX,
+    metavar="[PREFIX]",
+    help="Addresses that begin with PREFIX (999) order a fault by their last four characters.",
+)
 def smsc(
     smpp: str,
     http: str,
@@ -62,6 +103,11 @@ def smsc(
     outbind: tuple[str, ...],
     retry_s: float,
     window: int,
+    version: str,
+    rate_per_s: float,
+    submit_window: int,
+    response_s: float,
+    faults_by_address: str | None,
 ) -> None:
     """Run a simulated SMSC with a phone page, to text to a gateway without a carrier."""
     rules = Rules(
@@ -70,6 +116,11 @@ def smsc(
         routes=dict(_route(route) for route in routes),
         retry_s=retry_s,
         window=window,
+        version=_VERSIONS[version],
+        rate_per_s=rate_per_s,
+        submit_window=submit_window,
+        response_s=response_s,
+        faults_by_address=faults_by_address,
     )
     try:
         peers = [(*address(peer, "--outbind"), system_id or "simulator", password or "") for peer in outbind]

@@ -51,6 +51,7 @@ class _Unnumbered:
 
 
 _UNNUMBERED = _Unnumbered()
+_CONGESTION_STATE = 0x0428
 _TLV_NAMES: dict[int, str] = {tag: name for name, tag in consts.OPTIONAL_PARAMS.items()}
 
 
@@ -65,6 +66,11 @@ def encode(name: str, sequence: int, status: int = 0, **fields: Any) -> bytes:
     pdu.sequence = sequence
     encoded: bytes = pdu.generate()
     return encoded
+
+
+def with_congestion(frame: bytes, percent: int) -> bytes:
+    """The frame with congestion_state (SMPP 5.0 section 4.8.4.18), which smpplib lacks."""
+    return struct.pack(">L", len(frame) + 5) + frame[4:] + struct.pack(">HHB", _CONGESTION_STATE, 1, percent)
 
 
 def decode(frame: bytes) -> Pdu:

@@ -15,9 +15,10 @@ from gateway.errors import GatewayError
 from gateway.simulator import phones as sample
 from gateway.simulator.api import Api, Feed
 from gateway.simulator.clock import LoopClock
+from gateway.simulator.events import Event
 from gateway.simulator.messages import Message
 from gateway.simulator.session import Session
-from gateway.simulator.smsc import Event, Rules, Smsc
+from gateway.simulator.smsc import Rules, Smsc
 
 _OUTBIND_RETRY_S = 1.0
 _UNBIND_GRACE_S = 1.0

@@ -9,21 +9,22 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal
 
 from smpplib import consts
 
-from gateway.simulator import alphabets, joining, pdus
+from gateway.simulator import alphabets, joining, odd, pdus, receipts
 from gateway.simulator.clock import Clock
-from gateway.simulator.faults import Faults
+from gateway.simulator.events import Body, Event, Link, PartArrived
+from gateway.simulator.faults import FAULTS, Faults
 from gateway.simulator.messages import History, Message
+from gateway.simulator.outlet import Wire
 from gateway.simulator.pdus import Pdu, PduError
-from gateway.simulator.session import Session, Timers, Wire
+from gateway.simulator.rates import Bucket
+from gateway.simulator.session import VERSION_34, Session, Timers
 from gateway.simulator.trace import Parties, Traces
 
-_RECEIPT = 0x04  # esm_class of a delivery receipt, SMPP 3.4 section 5.2.12
-_DELIVERED = 2  # message_state, section 5.2.28
+_LONGEST_ID_33 = 8  # of a message_id, hexadecimal; SMPP 3.3
 # Refusals after which an SMSC tries again; after any other it gives the message up.
 TEMPORARY = frozenset(
     {
@@ -40,7 +41,10 @@ TEMPORARY = frozenset(
 class Rules:
     """How this SMSC behaves. `system_id` and `password` None: any. `routes`: service number to system_id; a
     service without a route goes to any receiver whose address_range (a regular expression, section 5.2.7)
-    matches or is empty. `window`: deliver_sm in flight on one bind.
+    matches or is empty. `window`: deliver_sm in flight on one bind. `version`: the highest spoken (0x33,
+    0x34, 0x50). `rate_per_s`: submit_sm of one system_id, `submit_window`: those of one bind that wait for
+    their response; beyond either, ESME_RTHROTTLED (0: no limit). `response_s`: until a submit_sm_resp.
+    `faults_by_address`: the prefix of addresses that order faults (see `faults`).
     """
 
     system_id: str | None = None
@@ -50,49 +54,12 @@ class Rules:
     validity_s: float = 86_400.0
     receipt_delay_s: float = 0.05
     window: int = 10
+    version: int = VERSION_34
+    rate_per_s: float = 0.0
+    submit_window: int = 0
+    response_s: float = 0.0
+    faults_by_address: str | None = None
     timers: Timers = field(default_factory=Timers)
-
-
-class Body(Protocol):
-    """What an event is about."""
-
-    def as_json(self) -> dict[str, Any]: ...
-
-
-class Event(NamedTuple):
-    """Something happened; `kind` is one of mo_sent, mo_attempted, mo_acknowledged, mo_refused, mo_expired,
-    mt_part, mt_complete, pdu, link_up, link_down.
-    """
-
-    kind: str
-    at_s: float
-    body: Body
-
-
-class PartArrived(NamedTuple):
-    """A part of a longer text to a phone; `arrived` of `total` are there."""
-
-    number: str
-    service: str
-    part: int
-    arrived: int
-    total: int
-
-    def as_json(self) -> dict[str, Any]:
-        return self._asdict()
-
-
-class Link(NamedTuple):
-    """A bound ESME as shown."""
-
-    id: int
-    system_id: str
-    bind_type: str
-    since_s: float
-    in_flight: int
-
-    def as_json(self) -> dict[str, Any]:
-        return self._asdict()
 
 
 @dataclass(eq=False)
@@ -117,12 +84,13 @@ class Smsc:
         self.rules = rules or Rules()
         self.history = History()
         self.traces = Traces()
-        self.faults = Faults()
+        self.faults = Faults(self.rules.faults_by_address)
         self.sessions: dict[int, Session] = {}
         self._clock = clock
         self._observe = observe
         self._unfinished = joining.Unfinished()
         self._waiting: dict[str, deque[_Delivery]] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._links = self._messages = self._reference = 0
         self._run = f"{int(clock.now_s()) & 0xFFFFFF:06x}"  # so that a restart does not repeat its ids
 
@@ -138,6 +106,9 @@ class Smsc:
             clock=self._clock,
             timers=self.rules.timers,
             faults=self.faults,
+            version=self.rules.version,
+            response_s=self.rules.response_s,
+            submit_window=self.rules.submit_window,
         )
         self.sessions[session.link] = session
         return session
@@ -186,18 +157,17 @@ class Smsc:
         return message
 
     def order(self, orders: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out fault orders by name (see `faults.Faults`), or the acts `clear`, `drop` (reset every
-        connection), `unbind` and `enquire_link`; the orders now in force. Raises faults.OrderError.
+        """Carry out fault orders by name (see `faults.FAULTS`), or `clear`; the orders now in force. Raises
+        faults.OrderError.
         """
         for name, settings in orders.items():
             if name == "clear":
-                vars(self.faults).update(vars(Faults()))
-            elif name in ("drop", "unbind", "enquire_link"):
-                for session in list(self.sessions.values()):
-                    if name == "drop":
-                        session.abort()
-                    elif session.bind_type:
-                        getattr(session, name)()
+                self.faults.clear()
+            elif name in FAULTS and FAULTS[name].act:
+                checked = self.faults.checked(name, settings)
+                if checked is not None:
+                    for session in list(self.sessions.values()):
+                        session.act(name, checked)
             else:
                 self.faults.order(name, settings, self._clock.now_s())
         return self.faults.as_json()
@@ -220,7 +190,7 @@ class Smsc:
     def admit(self, system_id: str, password: str) -> int:
         refusal = self.faults.take("refuse_bind")
         if refusal is not None:
-            return refusal.status
+            return int(refusal["status"])
         if self.rules.system_id not in (None, system_id):
             return int(consts.SMPP_ESME_RINVSYSID)
         if self.rules.password not in (None, password):
@@ -232,6 +202,22 @@ class Smsc:
         for service in list(self._waiting):
             self._forward(service)
 
+    def throttles(self, session: Session) -> bool:
+        bucket = self._bucket(session)
+        return bucket is not None and not bucket.take(self._clock.now_s())
+
+    def congestion(self, session: Session) -> int | None:
+        order = self.faults.lasting("congestion")
+        if order is not None:
+            return int(order["percent"])
+        bucket = self._bucket(session)
+        return None if bucket is None else bucket.used_percent
+
+    def _bucket(self, session: Session) -> Bucket | None:
+        if not self.rules.rate_per_s:
+            return None
+        return self._buckets.setdefault(session.system_id, Bucket(self.rules.rate_per_s))
+
     def submitted(self, session: Session, pdu: Pdu) -> str:
         number, service = pdu.destination_addr.lstrip("+"), pdu.source_addr.lstrip("+")
         if not number:
@@ -239,7 +225,10 @@ class Smsc:
         piece = joining.piece_of(pdu)
         arrived, text = self._unfinished.add(service, number, piece)
         now_s = self._clock.now_s()
+        parties = Parties(number, service)
         message_id = self._next_id("mt")
+        if session.version < VERSION_34:
+            message_id = message_id[-_LONGEST_ID_33:]
         if piece.total > 1:
             self._emit("mt_part", PartArrived(number, service, piece.position, arrived, piece.total))
         if text is not None:
@@ -250,10 +239,9 @@ class Smsc:
                 message.answer_ms = round((now_s - question.at_s) * 1000, 1)
             self.history.add(message)
             self._emit("mt_complete", message)
-        if pdu.registered_delivery and pdu.registered_delivery & 0x03 == 1:
-            receipt = self._receipt(pdu, message_id, piece.text, now_s)
-            self._clock.call_later(self.rules.receipt_delay_s, lambda: self._requeue(receipt))
-        return message_id
+        self._report(pdu, message_id, piece.text, parties)
+        form = self.faults.take("odd_message_id", parties)
+        return odd.MESSAGE_IDS[form["form"]](message_id) if form else message_id
 
     def answered(self, delivery: _Delivery, status: int) -> None:
         if delivery.done:  # the second answer to a duplicated deliver_sm
@@ -305,7 +293,8 @@ class Smsc:
             if self._clock.now_s() >= delivery.expires_s:
                 self._give_up(delivery, "expired", None)
             elif not delivery.done:
-                times = 2 if message is not None and self.faults.take("duplicate_deliver") else 1
+                twice = message is not None and self.faults.take("duplicate_deliver", delivery.parties)
+                times = 2 if twice else 1
                 for _ in range(times):
                     session.deliver(delivery)
                 if message is not None:
@@ -329,12 +318,13 @@ class Smsc:
     def _retry(self, delivery: _Delivery) -> None:
         self._clock.call_later(self.rules.retry_s, lambda: self._requeue(delivery))
 
-    def _requeue(self, delivery: _Delivery) -> None:
-        """To the front of its queue: it is older than what waits there."""
-        if not delivery.done:
-            service = delivery.parties.service or ""
-            self._waiting.setdefault(service, deque()).appendleft(delivery)
-            self._forward(service)
+    def _requeue(self, *deliveries: _Delivery) -> None:
+        """To the front of their queue: they are older than what waits there."""
+        for delivery in deliveries:
+            if not delivery.done:
+                service = delivery.parties.service or ""
+                self._waiting.setdefault(service, deque()).appendleft(delivery)
+                self._forward(service)
 
     def _acknowledged(self, message: Message) -> None:
         message.parts_acknowledged += 1
@@ -350,29 +340,26 @@ class Smsc:
             delivery.message.status = status or delivery.message.status
             self._emit(f"mo_{state}", delivery.message)
 
-    def _receipt(self, pdu: Pdu, message_id: str, text: str, now_s: float) -> _Delivery:
-        """A delivery receipt in the form of SMPP 3.4 appendix B."""
-        when = datetime.fromtimestamp(now_s, UTC).strftime("%y%m%d%H%M")
-        words = text[:20].encode("ascii", "replace").decode("ascii")
-        body = (
-            f"id:{message_id} sub:001 dlvrd:001 submit date:{when} done date:{when}"
-            f" stat:DELIVRD err:000 text:{words}"
-        )
-        fields = {
-            "source_addr_ton": pdu.dest_addr_ton,
-            "source_addr_npi": pdu.dest_addr_npi,
-            "source_addr": pdu.destination_addr,
-            "dest_addr_ton": pdu.source_addr_ton,
-            "dest_addr_npi": pdu.source_addr_npi,
-            "destination_addr": pdu.source_addr,
-            "esm_class": _RECEIPT,
-            "data_coding": alphabets.GSM,
-            "short_message": body.encode("ascii"),
-            "receipted_message_id": message_id,
-            "message_state": _DELIVERED,
-        }
-        parties = Parties(pdu.destination_addr.lstrip("+"), pdu.source_addr.lstrip("+"))
-        return _Delivery(fields, parties, now_s + self.rules.validity_s, None)
+    def _report(self, pdu: Pdu, message_id: str, text: str, parties: Parties) -> None:
+        """Send the receipt that was asked for: at once, later, twice or never, as the orders have it."""
+        take = self.faults.take
+        if not pdu.registered_delivery or pdu.esm_class & receipts.RECEIPT:
+            return
+        state = take("receipt_state", parties)
+        report = receipts.Report(message_id, state["form"] if state else "DELIVRD", self._clock.now_s(), text)
+        if not receipts.wanted(pdu.registered_delivery, report.state) or take("no_receipt", parties):
+            return
+        form, late = take("odd_receipt", parties), take("late_receipt", parties)
+        fields = receipts.fields_of(pdu, report, form["form"] if form else None)
+        owed = [
+            _Delivery(fields, parties, report.at_s + self.rules.validity_s, None)
+            for _ in range(2 if take("repeat_receipt", parties) else 1)
+        ]
+        if take("early_receipt", parties):
+            self._requeue(*owed)
+        else:
+            delay_s = late["seconds"] if late else self.rules.receipt_delay_s
+            self._clock.call_later(delay_s, lambda: self._requeue(*owed))
 
     def _next_id(self, direction: str) -> str:
         """`mo-12` is ours alone; a message_id goes to the ESME and is plain hex."""
@@ -380,9 +367,9 @@ class Smsc:
         return f"mo-{self._messages}" if direction == "mo" else f"{self._run}{self._messages:06x}"
 
     def _link(self, session: Session) -> Link:
-        return Link(
-            session.link, session.system_id, session.bind_type or "", session.since_s, session.in_flight
-        )
+        version = f"{session.version >> 4}.{session.version & 0x0F}"
+        bind_type = session.bind_type or ""
+        return Link(session.link, session.system_id, bind_type, version, session.since_s, session.in_flight)
 
     def _emit(self, kind: str, body: Body) -> None:
         self._observe(Event(kind, self._clock.now_s(), body))

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.simulator import pdus
-from gateway.simulator.smsc import Event, Rules, Smsc
+from gateway.simulator.events import Event
+from gateway.simulator.smsc import Rules, Smsc
 
 
 class _Timer:
@@ -50,6 +51,7 @@ class Esme:
     def __init__(self, smsc: Smsc) -> None:
         self.wrote: list[bytes] = []
         self.closed = False
+        self.unread = False
         self._taken = 0
         self.session = smsc.accept(self)
 
@@ -65,6 +67,12 @@ class Esme:
         if not self.closed:
             self.closed = True
             self.session.connection_lost()
+
+    def pause_reading(self) -> None:
+        self.unread = True
+
+    def resume_reading(self) -> None:
+        self.unread = False
 
     # What the ESME does
 

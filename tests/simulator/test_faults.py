@@ -129,7 +129,7 @@ def test_clear_withdraws_everything() -> None:
         ({"refuse_submit": 3}, "an object of settings"),
         ({"refuse_submit": {"counts": 3}}, "no setting 'counts'"),
         ({"refuse_submit": {"count": 0}}, "whole number from 1"),
-        ({"refuse_submit": {"count": True}}, "must be a number"),
+        ({"refuse_submit": {"count": True}}, "must be a whole number"),
         ({"refuse_submit": {"status": "ESME_RNONSENSE"}}, "unknown command_status"),
         ({"mute": {"seconds": -1}}, "from 0 to 86400"),
     ],

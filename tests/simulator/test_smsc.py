@@ -4,8 +4,8 @@ import pytest
 from smpplib import consts
 
 from gateway.simulator import pdus
+from gateway.simulator.events import Event
 from gateway.simulator.session import Timers
-from gateway.simulator.smsc import Event
 from tests.simulator.simulated import World
 
 TEMPORARY = consts.SMPP_ESME_RX_T_APPN
