@@ -1,5 +1,6 @@
 """The parts of one gateway process, joined. Called by `gateway.app` once the reactor is installed."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -158,6 +159,8 @@ def assemble(
 ) -> Parts:
     """Make every part and join them. Nothing is connected or listening yet but the store's connection."""
     metrics = Metrics()
+    metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+    metrics.timers.set_function(lambda: len(reactor.getDelayedCalls()))
     calls = Calls(url, library=LIBRARY, on_state=_store_state)
     park = RedisPark(
         calls,

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from gateway.web.counting import Counts, Durations
 from gateway.web.rates import Rate
@@ -61,6 +61,10 @@ class Metrics:
             "When the partition that waits longest was swept; 0: not all were yet",
             registry=registry,
         )
+        # What a leak would make grow; memory and file descriptors are the process collector's.
+        self.tasks = Gauge("cxmyd_tasks", "Tasks of the event loop", registry=registry)
+        self.timers = Gauge("cxmyd_timers", "Timers of the links that are due later", registry=registry)
+        ProcessCollector(registry=registry)
         self.answers = Rate()
 
     def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None:
