@@ -21,6 +21,9 @@ _COMMANDS = {
     ),
     "serve": Lazy("gateway.admin.serve:serve", "The gateway."),
     "smsc": Lazy("gateway.simulator.command:smsc", "A simulated SMSC with a phone page."),
+    "conformance": Lazy(
+        "gateway.simulator.conformance.command:conformance", "Judge an ESME by the SMPP specification."
+    ),
     "keys": Lazy("gateway.admin.keys:keys", "The secret behind all pseudonyms."),
     "cells": Lazy("gateway.admin.imports:cells", "The cell table: which cell is in which city."),
     "subscribers": Lazy(

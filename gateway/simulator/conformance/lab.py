@@ -1,0 +1,268 @@
+"""The listener that the ESME under test binds to, and all its connections: what a scenario is given.
+
+Invariant: between scenarios every connection is on autopilot, and bound or gone. Made by `runner`.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import TypeVar
+
+from gateway.errors import GatewayError
+from gateway.simulator.conformance import wire
+from gateway.simulator.conformance.peer import Bell, Peer
+from gateway.simulator.conformance.record import Record
+from gateway.simulator.conformance.verdicts import Failed, Inconclusive, NotApplicable, Options
+from gateway.simulator.conformance.wire import Received
+
+T = TypeVar("T")
+
+# A stalled reader shall be felt by the ESME after some PDUs, not after megabytes.
+_RECEIVE_BUFFER_OCTETS = 16_384
+# The loop, the scheduler and the network: what is granted beyond a configured time.
+GRACE_S = 1.0
+
+
+class ListenError(GatewayError):
+    """The address cannot be listened on."""
+
+
+@dataclass(frozen=True)
+class Mo:
+    """One text of a phone to the ESME; unlike every other of the run where the options let it be."""
+
+    sender: str
+    service: str
+    text: str
+
+    def body(self, short_message: bytes | None = None, **fields: object) -> bytes:
+        """The body of a deliver_sm with it; `fields` as `wire.message_body`."""
+        octets = self.text.encode("ascii", "replace") if short_message is None else short_message
+        return wire.message_body(self.sender, self.service, octets, **fields)  # type: ignore[arg-type]
+
+
+class Lab:
+    """`start` listens; scenarios use the rest."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.timing = options.timing
+        self.record = Record()
+        self.bell = Bell()
+        self.peers: list[Peer] = []  # all there ever were, in the order they connected
+        self.port = 0
+        self._awaited: list[asyncio.Future[Peer]] = []
+        self._counter = count(1)
+        self._admit: Callable[[Received], int] = self._check_bind
+
+    async def start(self) -> None:
+        """Listen. Raises ListenError."""
+        options = self.options
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        listening = socket.socket(family)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS)
+        try:
+            listening.bind((options.host, options.port))
+        except OSError as error:
+            listening.close()
+            raise ListenError(
+                f"cannot listen on {options.host}:{options.port}: {error.strerror}; "
+                "choose another with --smpp HOST:PORT"
+            ) from None
+        self.port = listening.getsockname()[1]
+        self._server = await loop.create_server(self._connected, sock=listening)
+
+    async def stop(self) -> None:
+        """Unbind what is bound, and listen no more."""
+        self._server.close()
+        for peer in self.open_peers:
+            if peer.bound and not peer.mute:
+                peer.request("unbind")
+        find: Callable[[], bool | None] = lambda: not any(peer.bound for peer in self.peers) or None  # noqa: E731
+        for peer in self.open_peers:
+            peer.mute = True  # whoever binds again is not admitted
+        await self.bell.wait_for(find, 0.2)
+        for peer in self.open_peers:
+            peer.close()
+
+    def _connected(self) -> Peer:
+        peer = Peer(len(self.peers) + 1, self.record, self.bell, self.timing)
+        peer.admit = self._admit
+        self.peers.append(peer)
+        if self._awaited:
+            peer.held = True
+            asyncio.get_running_loop().call_soon(self._awaited.pop(0).set_result, peer)
+        return peer
+
+    def _check_bind(self, bind: Received) -> int:
+        """The command_status for a bind: whether its name and password are those of the options."""
+        system_id, password = (field.decode("latin-1") for field in bind.frame[16:].split(b"\0")[:2])
+        if self.options.system_id not in (None, system_id):
+            return wire.RINVSYSID
+        return wire.ROK if self.options.password in (None, password) else wire.RINVPASWD
+
+    # connections
+
+    @property
+    def open_peers(self) -> list[Peer]:
+        return [peer for peer in self.peers if not peer.closed]
+
+    @property
+    def patience_s(self) -> float:
+        """How long the ESME may take to be bound again."""
+        return self.timing.reconnect_s + self.timing.response_s + GRACE_S
+
+    async def wait_for(self, find: Callable[[], T | None], within_s: float) -> T | None:
+        """What `find` gives, tried whenever anything happens on any connection; None after `within_s`."""
+        return await self.bell.wait_for(find, within_s)
+
+    async def bound(self, *, receives: bool | None = None, transmits: bool | None = None) -> Peer:
+        """A bound connection on autopilot (the newest) that can do this; waits until there is one.
+        Inconclusive when the ESME does not bind in time.
+        """
+
+        def find() -> Peer | None:
+            for peer in reversed(self.open_peers):
+                able = receives in (None, peer.receives) and transmits in (None, peer.transmits)
+                if able and peer.bound and not peer.mute:
+                    return peer
+            return None
+
+        peer = await self.wait_for(find, self.patience_s)
+        if peer is None:
+            raise Inconclusive(f"the ESME was not bound within {self.patience_s:g} s")
+        return peer
+
+    async def next_connection(self, *, within_s: float | None = None) -> Peer:
+        """The next connection that the ESME opens; its bind waits for the scenario (`Peer.bind_request`)."""
+        wait_s = self.patience_s if within_s is None else within_s
+        awaited: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+        self._awaited.append(awaited)
+        try:
+            return await asyncio.wait_for(awaited, wait_s)
+        except TimeoutError:
+            raise Inconclusive(f"the ESME did not connect again within {wait_s:g} s") from None
+        finally:
+            if awaited in self._awaited:
+                self._awaited.remove(awaited)
+
+    async def fresh(self) -> Peer:
+        """Close all connections and take the next one that the ESME opens, before its bind is answered."""
+        for peer in self.open_peers:
+            peer.close()
+        return await self.next_connection()
+
+    async def knock(self, *, receives: bool | None = None) -> tuple[Peer, Received]:
+        """As `fresh`, with its bind request, that is not answered yet; of a bind that may receive, or may
+        not, where that is asked for.
+        """
+        peer = await self.fresh()
+        for _ in range(self.options.binds + 1):
+            bind = await peer.bind_request()
+            if receives in (None, bind.name != "bind_transmitter"):
+                return peer, bind
+            peer.held = False
+            peer.accept_bind(bind)
+            peer = await self.next_connection()
+        raise NotApplicable("the ESME makes no such bind")
+
+    # texts
+
+    def mo(self, text: str | None = None) -> Mo:
+        """The next text that the ESME is to get."""
+        number = next(self._counter)
+        pattern = self.options.mo
+
+        def fill(template: str) -> str:
+            return re.sub("#+", lambda run: str(number).zfill(len(run[0]))[-len(run[0]) :], template)
+
+        return Mo(fill(pattern.sender), pattern.service, fill(pattern.text) if text is None else text)
+
+    async def deliver(self, peer: Peer | None = None, mo: Mo | None = None) -> tuple[Mo, Received]:
+        """Send an ordinary deliver_sm, and its answer."""
+        to = peer or await self.bound(receives=True)
+        text = mo or self.mo()
+        return text, await to.ask("deliver_sm", text.body())
+
+    def answers_to(self, mo: Mo) -> list[Received]:
+        """The submit_sm (or data_sm) for this phone so far; of a text in parts the first part only."""
+        return [
+            received
+            for peer in self.peers
+            for received in peer.got("submit_sm", "data_sm")
+            if _destination(received).lstrip("+") == mo.sender.lstrip("+") and _begins(received)
+        ]
+
+    async def answer_to(self, mo: Mo, *, within_s: float | None = None) -> Received:
+        """The submit_sm that answers this text. Fails when none comes; not applicable without --mo."""
+        if not self.options.mo.answers:
+            raise NotApplicable("needs --mo: a text that the ESME answers with a submit_sm")
+        wait_s = self.timing.response_s if within_s is None else within_s
+        await self.wait_for(lambda: self.answers_to(mo) or None, wait_s)
+        answers = self.answers_to(mo)
+        if not answers:
+            raise Failed(f"a submit_sm that answers the text of --mo within {wait_s:g} s", "none came")
+        return answers[0]
+
+    # between scenarios
+
+    async def tidy(self) -> None:
+        """Give every connection back to the autopilot; close those that are not bound, or were muted."""
+        for awaited in self._awaited:
+            awaited.cancel()
+        self._awaited.clear()
+        for peer in self.open_peers:
+            peer.resume()
+            if peer.mute or not peer.bound:
+                peer.close()
+            peer.give_back()
+
+    async def check_health(self) -> None:
+        """Whether the ESME is bound, answers enquire_link and a text. Raises Failed."""
+        try:
+            peer = await self.bound()
+            await peer.ask("enquire_link")
+            receiver = peer if peer.receives else await self._receiver()
+            if receiver is None:
+                return
+            mo, response = await self.deliver(receiver)
+        except Inconclusive as reason:
+            raise Failed("the ESME to be bound again", str(reason)) from None
+        if response.name != "deliver_sm_resp":
+            raise Failed("deliver_sm_resp to an ordinary deliver_sm", f"{response} came")
+        if self.options.mo.answers:
+            await self.answer_to(mo)
+            if len(self.answers_to(mo)) > 1:
+                raise Failed("one submit_sm in answer to one text", f"{len(self.answers_to(mo))} came")
+
+    async def _receiver(self) -> Peer | None:
+        return None if self.options.bind == "transmitter" else await self.bound(receives=True)
+
+
+def _destination(received: Received) -> str:
+    """destination_addr of a submit_sm or data_sm, read by position (both begin alike)."""
+    body = received.frame[wire.HEADER_OCTETS :]
+    after_service = body[body.find(b"\0") + 3 :]
+    after_source = after_service[after_service.find(b"\0") + 3 :]
+    return after_source[: after_source.find(b"\0")].decode("latin-1")
+
+
+def _begins(received: Received) -> bool:
+    """Whether this is a whole text or the first of its parts."""
+    try:
+        sm = received.decoded()
+    except Exception:  # noqa: BLE001 - a damaged one is judged elsewhere, and is one all the same
+        return True
+    text: bytes = getattr(sm, "short_message", None) or getattr(sm, "message_payload", None) or b""
+    if (sm.esm_class or 0) & 0x40 and text:
+        header, at = text[1 : 1 + text[0]], 0
+        while at + 2 <= len(header):
+            if header[at] in (0x00, 0x08):  # concatenation, 3GPP 23.040 9.2.3.24.1 and .8
+                return header[at + 1 + header[at + 1]] == 1
+            at += 2 + header[at + 1]
+    return (getattr(sm, "sar_segment_seqnum", None) or 1) == 1

@@ -1,0 +1,1 @@
+"""The scenarios by group; every module here is loaded by `scenario.load`."""
