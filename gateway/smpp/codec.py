@@ -3,7 +3,8 @@
 `decode` either returns a PDU whose every octet was accounted for, or raises `PduError` with the status to
 answer; nothing else escapes it, whatever the bytes. submit_sm, deliver_sm and their responses are decoded
 and encoded by flat functions because they are the traffic; the rest goes through the layouts of `fields`.
-Optional parameters are kept as (tag, octets), known or not. Called by `session`; `framing` cuts the stream.
+Optional parameters are kept as (tag, octets), known or not; `tlvs` knows what they mean. Called by `session`;
+`framing` cuts the stream.
 """
 
 from collections.abc import Callable
@@ -12,9 +13,19 @@ from struct import error as StructError  # noqa: N812 - struct names its excepti
 from typing import Any, TypeVar
 
 from gateway.smpp import pdu as p
-from gateway.smpp.constants import HEADER_LENGTH, MAX_SHORT_MESSAGE, RESPONSE_BIT, CommandStatus, Tlv
+from gateway.smpp.constants import (
+    HEADER_LENGTH,
+    MAX_MESSAGE_ID_33,
+    MAX_SHORT_MESSAGE,
+    MAX_SHORT_MESSAGE_50,
+    RESPONSE_BIT,
+    CommandStatus,
+    Tlv,
+    Version,
+)
 from gateway.smpp.errors import PduError, Unencodable
-from gateway.smpp.fields import CUT_OFF, LAYOUTS, Defect, read_c_octets, read_tlvs, write_c_octets, write_tlvs
+from gateway.smpp.fields import CUT_OFF, LAYOUTS, Defect, read_c_octets, read_tlvs, write_tlvs
+from gateway.smpp.octets import write_c_octets
 
 HEADER = Struct(">4I")  # command_length, command_id, command_status, sequence_number (3.4, 3.2)
 # esm_class, protocol_id, priority_flag, [schedule_delivery_time, validity_period when both are empty],
@@ -22,8 +33,9 @@ HEADER = Struct(">4I")  # command_length, command_id, command_status, sequence_n
 _FIXED = Struct(">10B")
 _FIVE = Struct(">5B")  # the last five of them
 _AnySm = TypeVar("_AnySm", p.SubmitSm, p.DeliverSm)
-_AnyMessageResp = TypeVar("_AnyMessageResp", p.SubmitSmResp, p.DeliverSmResp, p.DataSmResp)
+_AnyMessageResp = TypeVar("_AnyMessageResp", bound=p.MessageResp)
 _MESSAGE_PAYLOAD = int(Tlv.MESSAGE_PAYLOAD)
+_V34, _V50 = int(Version.V3_4), int(Version.V5_0)
 _new = object.__new__
 _tuple = tuple.__new__  # half the cost of calling a NamedTuple
 
@@ -55,17 +67,35 @@ def decode(frame: bytes | memoryview) -> p.Pdu:
         raise PduError(status, command_id, sequence_number, why, received_status=command_status) from None
 
 
-def encode(pdu: p.Pdu) -> bytes:
-    """The octets of `pdu` as it stands, `sequence_number` included; `Unencodable` for what does not fit."""
+def encode(pdu: p.Pdu, version: int = Version.V3_4) -> bytes:
+    """The octets of `pdu` as it stands, `sequence_number` included; `Unencodable` for what does not fit, and
+    for what a peer of this version does not know: nothing is cut or left out in silence.
+    """
+    if version != _V34:
+        _check(pdu, version)
     if isinstance(pdu, p.Sm):
-        body = _sm_body(pdu)
-    elif isinstance(pdu, p.MessageResp):
-        body = _message_resp_body(pdu)
+        body = _sm_body(pdu, MAX_SHORT_MESSAGE if version < _V50 else MAX_SHORT_MESSAGE_50)
+    elif isinstance(pdu, p.MessageResp) and type(pdu) is not p.SubmitMultiResp:
+        body = _message_resp_body(pdu, version)
     else:
-        body = _body(pdu)
-    return (
-        HEADER.pack(HEADER_LENGTH + len(body), pdu.command_id, pdu.command_status, pdu.sequence_number) + body
-    )
+        body = _body(pdu, version)
+    try:
+        return (
+            HEADER.pack(HEADER_LENGTH + len(body), pdu.command_id, pdu.command_status, pdu.sequence_number)
+            + body
+        )
+    except StructError:
+        raise Unencodable("a command_status or sequence_number that has not 4 octets") from None
+
+
+def _check(pdu: p.Pdu, version: int) -> None:
+    """What SMPP 3.3 does not know."""
+    if version >= _V34:
+        return
+    if pdu.tlvs:
+        raise Unencodable("SMPP 3.3 has no TLVs")
+    if isinstance(pdu, p.MessageResp) and len(pdu.message_id) > MAX_MESSAGE_ID_33:
+        raise Unencodable(f"a message_id of SMPP 3.3 has at most {MAX_MESSAGE_ID_33} digits")
 
 
 # -- the traffic: submit_sm and deliver_sm, field by field in one function each
@@ -127,12 +157,12 @@ def _decode_sm(cls: type[_AnySm], frame: bytes, command_status: int, sequence_nu
     return sm
 
 
-def _sm_body(sm: p.Sm) -> bytes:
+def _sm_body(sm: p.Sm, longest: int) -> bytes:
     source_ton, source_npi, source_digits = sm.source
     destination_ton, destination_npi, destination_digits = sm.destination
     text = sm.short_message
-    if len(text) > MAX_SHORT_MESSAGE:
-        raise Unencodable(f"a short_message of {len(text)} octets; at most {MAX_SHORT_MESSAGE}")
+    if len(text) > longest:
+        raise Unencodable(f"a short_message of {len(text)} octets; at most {longest}")
     try:
         body = b"%b%c%c%b%c%c%b%c%c%c%b%b%c%c%c%c%c%b" % (
             write_c_octets(sm.service_type, 6),
@@ -185,9 +215,9 @@ def _decode_message_resp(
     return response
 
 
-def _message_resp_body(response: p.MessageResp) -> bytes:
-    if response.command_status and type(response) is p.SubmitSmResp:
-        return b""  # 4.4.2: no body when the message was refused
+def _message_resp_body(response: p.MessageResp, version: int) -> bytes:
+    if response.command_status and type(response) is p.SubmitSmResp and (version < _V50 or not response.tlvs):
+        return b""  # 4.4.2: no body when the message was refused; 5.0 may say in TLVs why
     if not response.message_id and not response.tlvs:  # every deliver_sm_resp
         return b"\0"
     message_id = write_c_octets(response.message_id, 65)
@@ -205,33 +235,45 @@ def _decode_by_layout(cls: type[p.Pdu], frame: bytes, command_status: int, seque
     for name, read, _ in LAYOUTS[cls]:
         value, offset = read(frame, offset)
         setattr(pdu, name, value)
-    pdu.padding = _padding(frame, offset)
+    if offset != len(frame):
+        pdu.tlvs, offset = read_tlvs(frame, offset)
+        pdu.padding = _padding(frame, offset)
     return pdu
 
 
-def _body(pdu: p.Pdu) -> bytes:
-    if pdu.command_status and isinstance(pdu, p.BindResp):
+def _body(pdu: p.Pdu, version: int) -> bytes:
+    if pdu.command_status and isinstance(pdu, p.BindResp) and (version < _V50 or not pdu.tlvs):
         return b""  # 4.1.2: no body when the bind was refused
-    return b"".join([write(getattr(pdu, name)) for name, _, write in LAYOUTS[type(pdu)]])
+    if isinstance(pdu, p.SubmitMulti | p.ReplaceSm):
+        longest = MAX_SHORT_MESSAGE if version < _V50 else MAX_SHORT_MESSAGE_50
+        if len(pdu.short_message) > longest:
+            raise Unencodable(f"a short_message of {len(pdu.short_message)} octets; at most {longest}")
+    body = b"".join([write(getattr(pdu, name)) for name, _, write in LAYOUTS[type(pdu)]])
+    return body + write_tlvs(pdu.tlvs) if pdu.tlvs else body
 
 
 def _padding(frame: bytes, offset: int) -> int:
-    """How many NULs stand behind the last field; more than 3, or anything else than NULs, is a defect."""
+    """How many of the at most 3 octets that `read_tlvs` leaves are NULs; anything else is a defect."""
     left = frame[offset:]
     if not left:
         return 0
-    if len(left) > 3:
-        raise Defect(CommandStatus.ESME_RINVCMDLEN, f"{len(left)} octets behind the last field")
     if left.strip(b"\0"):
         raise Defect(CommandStatus.ESME_RINVOPTPARSTREAM, "a cut-off TLV at the end of the PDU")
     return len(left)
 
 
+_MESSAGE_RESPONSES: tuple[type[p.MessageResp], ...] = (
+    p.SubmitSmResp,
+    p.DeliverSmResp,
+    p.DataSmResp,
+    p.BroadcastSmResp,
+    p.QueryBroadcastSmResp,
+)
 _Reader = Callable[[Any, bytes, int, int], p.Pdu]
 _READERS: dict[type[p.Pdu], _Reader] = {
     **dict.fromkeys(LAYOUTS, _decode_by_layout),
     **dict.fromkeys((p.SubmitSm, p.DeliverSm), _decode_sm),
-    **dict.fromkeys((p.SubmitSmResp, p.DeliverSmResp, p.DataSmResp), _decode_message_resp),
+    **dict.fromkeys(_MESSAGE_RESPONSES, _decode_message_resp),
 }
 CLASSES: dict[int, type[p.Pdu]] = {int(cls.command_id): cls for cls in _READERS}
 _DECODERS = {int(cls.command_id): (read, cls) for cls, read in _READERS.items()}

@@ -1,4 +1,4 @@
-"""The numbers of SMPP 3.4: command ids, command_status, TLV tags, esm_class and data_coding.
+"""The numbers of SMPP 3.3, 3.4 and 5.0: command ids, command_status, TLV tags, esm_class and data_coding.
 
 Names are those of the specification. Everything on the wire stays a plain `int`, so a value that is not named
 here passes through unharmed; the enums are for reading and writing code. Used by all of `gateway`.
@@ -12,11 +12,27 @@ MAX_SEQUENCE_NUMBER = 0x7FFFFFFF  # 3.4, 3.2: 0x00000001 to 0x7FFFFFFF
 # message_payload may carry 64 KiB (3.4, 5.3.2.32); 1 KiB holds every other field of the largest sensible PDU.
 MAX_COMMAND_LENGTH = 65_536 + 1_024
 MAX_SHORT_MESSAGE = 254  # octets; 3.4, 4.4.1
-INTERFACE_VERSION = 0x34
+MAX_SHORT_MESSAGE_50 = 255  # 5.0, 4.2.2.1
+MAX_MESSAGE_ID_33 = 8  # hex digits and a NUL; 3.3
+
+
+class Version(IntEnum):
+    """interface_version (3.4, 5.2.4; 5.0, 4.7.13). Versions compare by their number."""
+
+    V3_3 = 0x33
+    V3_4 = 0x34
+    V5_0 = 0x50
+
+    @classmethod
+    def of(cls, interface_version: int) -> "Version":
+        """The newest version that a peer with this interface_version knows: 0x00 to 0x33 is 3.3."""
+        return max((known for known in cls if known <= interface_version), default=cls.V3_3)
 
 
 class CommandId(IntEnum):
-    """3.4, 5.1.2.1."""
+    """3.4, 5.1.2.1; 5.0, 4.7.5. What 3.3 alone knew (param_retrieve, query_last_msgs, query_msg_details: 0x22
+    to 0x24) is refused like any unknown command.
+    """
 
     GENERIC_NACK = 0x80000000
     BIND_RECEIVER = 0x00000001
@@ -40,13 +56,24 @@ class CommandId(IntEnum):
     OUTBIND = 0x0000000B
     ENQUIRE_LINK = 0x00000015
     ENQUIRE_LINK_RESP = 0x80000015
+    SUBMIT_MULTI = 0x00000021
+    SUBMIT_MULTI_RESP = 0x80000021
     ALERT_NOTIFICATION = 0x00000102
     DATA_SM = 0x00000103
     DATA_SM_RESP = 0x80000103
+    BROADCAST_SM = 0x00000111
+    BROADCAST_SM_RESP = 0x80000111
+    QUERY_BROADCAST_SM = 0x00000112
+    QUERY_BROADCAST_SM_RESP = 0x80000112
+    CANCEL_BROADCAST_SM = 0x00000113
+    CANCEL_BROADCAST_SM_RESP = 0x80000113
 
 
 class CommandStatus(IntEnum):
-    """3.4, 5.1.3. Vendors add their own from 0x400 on, so a received status is an `int`, maybe no member."""
+    """3.4, 5.1.3; from 0x100 on 5.0, 4.7.6, which also says TLV where 3.4 says OPTPAR (0xC0 to 0xC4).
+
+    Vendors add their own from 0x400 on, so a received status is an `int`, maybe no member.
+    """
 
     ESME_ROK = 0x00
     ESME_RINVMSGLEN = 0x01
@@ -96,6 +123,25 @@ class CommandStatus(IntEnum):
     ESME_RINVOPTPARAMVAL = 0xC4
     ESME_RDELIVERYFAILURE = 0xFE
     ESME_RUNKNOWNERR = 0xFF
+    ESME_RSERTYPUNAUTH = 0x100
+    ESME_RPROHIBITED = 0x101
+    ESME_RSERTYPUNAVAIL = 0x102
+    ESME_RSERTYPDENIED = 0x103
+    ESME_RINVDCS = 0x104
+    ESME_RINVSRCADDRSUBUNIT = 0x105
+    ESME_RINVDSTADDRSUBUNIT = 0x106
+    ESME_RINVBCASTFREQINT = 0x107
+    ESME_RINVBCASTALIAS_NAME = 0x108
+    ESME_RINVBCASTAREAFMT = 0x109
+    ESME_RINVNUMBCAST_AREAS = 0x10A
+    ESME_RINVBCASTCNTTYPE = 0x10B
+    ESME_RINVBCASTMSGCLASS = 0x10C
+    ESME_RBCASTFAIL = 0x10D
+    ESME_RBCASTQUERYFAIL = 0x10E
+    ESME_RBCASTCANCELFAIL = 0x10F
+    ESME_RINVBCAST_REP = 0x110
+    ESME_RINVBCASTSRVGRP = 0x111
+    ESME_RINVBCASTCHANIND = 0x112
 
 
 def status_name(command_status: int) -> str:
@@ -107,7 +153,7 @@ def status_name(command_status: int) -> str:
 
 
 class Tlv(IntEnum):
-    """3.4, 5.3.2: tags of optional parameters."""
+    """Tags of optional parameters: 3.4, 5.3.2; congestion_state and 0x06xx are of 5.0 (4.8.4)."""
 
     DEST_ADDR_SUBUNIT = 0x0005
     DEST_NETWORK_TYPE = 0x0006
@@ -146,7 +192,27 @@ class Tlv(IntEnum):
     DELIVERY_FAILURE_REASON = 0x0425
     MORE_MESSAGES_TO_SEND = 0x0426
     MESSAGE_STATE = 0x0427
+    CONGESTION_STATE = 0x0428
     USSD_SERVICE_OP = 0x0501
+    BROADCAST_CHANNEL_INDICATOR = 0x0600
+    BROADCAST_CONTENT_TYPE = 0x0601
+    BROADCAST_CONTENT_TYPE_INFO = 0x0602
+    BROADCAST_MESSAGE_CLASS = 0x0603
+    BROADCAST_REP_NUM = 0x0604
+    BROADCAST_FREQUENCY_INTERVAL = 0x0605
+    BROADCAST_AREA_IDENTIFIER = 0x0606
+    BROADCAST_ERROR_STATUS = 0x0607
+    BROADCAST_AREA_SUCCESS = 0x0608
+    BROADCAST_END_TIME = 0x0609
+    BROADCAST_SERVICE_GROUP = 0x060A
+    BILLING_IDENTIFICATION = 0x060B
+    SOURCE_NETWORK_ID = 0x060D
+    DEST_NETWORK_ID = 0x060E
+    SOURCE_NODE_ID = 0x060F
+    DEST_NODE_ID = 0x0610
+    DEST_ADDR_NP_RESOLUTION = 0x0611
+    DEST_ADDR_NP_INFORMATION = 0x0612
+    DEST_ADDR_NP_COUNTRY = 0x0613
     DISPLAY_TIME = 0x1201
     SMS_SIGNAL = 0x1203
     MS_VALIDITY = 0x1204

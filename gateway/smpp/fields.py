@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gateway.smpp import pdu as p
-from gateway.smpp.constants import MAX_SHORT_MESSAGE, CommandStatus
+from gateway.smpp.constants import CommandStatus
 from gateway.smpp.errors import Unencodable
+from gateway.smpp.octets import write_c_octets
 
 CUT_OFF = "the PDU ends before its mandatory fields do"
 
@@ -33,19 +34,6 @@ def read_c_octets(frame: bytes, offset: int, size: int, status: int) -> tuple[st
     if end < 0:
         raise Defect(status, f"no NUL within {size} octets from {offset}")
     return frame[offset:end].decode("latin-1"), end + 1
-
-
-def write_c_octets(text: str, size: int) -> bytes:
-    """`text` and its NUL, at most `size` octets in all."""
-    if not text:
-        return b"\0"
-    try:
-        octets = text.encode("latin-1")
-    except UnicodeEncodeError:
-        raise Unencodable("a C-octet string holds Latin-1 only") from None
-    if len(octets) >= size or 0 in octets:
-        raise Unencodable(f"a C-octet string of {len(octets)} octets, or with a NUL; at most {size - 1} fit")
-    return octets + b"\0"
 
 
 def read_tlvs(frame: bytes, offset: int) -> tuple[p.Tlvs, int]:
@@ -114,17 +102,75 @@ def _read_short_message(frame: bytes, offset: int) -> tuple[bytes, int]:
 
 
 def _write_short_message(octets: bytes) -> bytes:
-    if len(octets) > MAX_SHORT_MESSAGE:
-        raise Unencodable(f"a short_message of {len(octets)} octets; at most {MAX_SHORT_MESSAGE}")
-    return _write_octet(len(octets)) + octets
+    return _write_octet(len(octets)) + octets  # `codec` has seen to its length
 
 
+def _read_destination(frame: bytes, offset: int) -> tuple[p.Address | str, int]:
+    """dest_flag, then an address or the name of a distribution list (3.4, 4.5.1.1)."""
+    dest_flag, offset = _read_octet(frame, offset)
+    if dest_flag == _SME_ADDRESS:
+        return _DESTINATION.read(frame, offset)
+    if dest_flag == _DISTRIBUTION_LIST:
+        return read_c_octets(frame, offset, 21, CommandStatus.ESME_RINVDLNAME)
+    raise Defect(CommandStatus.ESME_RINVDESTFLAG, f"dest_flag {dest_flag}")
+
+
+def _write_destination(destination: p.Address | str) -> bytes:
+    if isinstance(destination, str):
+        return bytes((_DISTRIBUTION_LIST,)) + write_c_octets(destination, 21)
+    return bytes((_SME_ADDRESS,)) + _DESTINATION.write(destination)
+
+
+def _read_unsuccessful(frame: bytes, offset: int) -> tuple[p.Unsuccessful, int]:
+    address, offset = _DESTINATION.read(frame, offset)
+    if offset + 4 > len(frame):
+        raise Defect(CommandStatus.ESME_RINVCMDLEN, CUT_OFF)
+    return p.Unsuccessful(address, int.from_bytes(frame[offset : offset + 4], "big")), offset + 4
+
+
+def _write_unsuccessful(unsuccessful: p.Unsuccessful) -> bytes:
+    address, status = unsuccessful
+    if not 0 <= status <= 0xFFFFFFFF:
+        raise Unencodable(f"error_status_code {status}")
+    return _DESTINATION.write(address) + status.to_bytes(4, "big")
+
+
+def _counted(
+    name: str,
+    read_one: Callable[[bytes, int], tuple[Any, int]],
+    write_one: Callable[[Any], bytes],
+    if_none: CommandStatus,
+) -> Field:
+    """A count of one octet, which bounds them, and so many values; `if_none` is the defect of having none."""
+
+    def read(frame: bytes, offset: int) -> tuple[tuple[Any, ...], int]:
+        count, offset = _read_octet(frame, offset)
+        values = []
+        for _ in range(count):
+            value, offset = read_one(frame, offset)
+            values.append(value)
+        if not values and if_none:
+            raise Defect(if_none, f"no {name}")
+        return tuple(values), offset
+
+    def write(values: tuple[Any, ...]) -> bytes:
+        if not values and if_none:
+            raise Unencodable(f"no {name}")
+        return _write_octet(len(values)) + b"".join([write_one(value) for value in values])
+
+    return Field(name, read, write)
+
+
+_SME_ADDRESS, _DISTRIBUTION_LIST = 1, 2  # dest_flag
 _SYSTEM_ID = _c_octets("system_id", 16, CommandStatus.ESME_RINVSYSID)
 _PASSWORD = _c_octets("password", 9, CommandStatus.ESME_RINVPASWD)
 _SERVICE_TYPE = _c_octets("service_type", 6, CommandStatus.ESME_RINVSERTYP)
 _MESSAGE_ID = _c_octets("message_id", 65, CommandStatus.ESME_RINVMSGID)
 _SOURCE = _address("source", 21, CommandStatus.ESME_RINVSRCADR)
-_TLVS = Field("tlvs", read_tlvs, write_tlvs)
+_DESTINATION = _address("destination", 21, CommandStatus.ESME_RINVDSTADR)
+_SCHEDULE = _c_octets("schedule_delivery_time", 17, CommandStatus.ESME_RINVSCHED)
+_VALIDITY = _c_octets("validity_period", 17, CommandStatus.ESME_RINVEXPIRY)
+_SHORT_MESSAGE = Field("short_message", _read_short_message, _write_short_message)
 
 _BIND = (
     _SYSTEM_ID,
@@ -135,7 +181,7 @@ _BIND = (
     _octet("addr_npi"),
     _c_octets("address_range", 41, CommandStatus.ESME_RBINDFAIL),
 )
-_BIND_RESP = (_SYSTEM_ID, _TLVS)
+_BIND_RESP = (_SYSTEM_ID,)
 
 LAYOUTS: dict[type[p.Pdu], tuple[Field, ...]] = {
     p.GenericNack: (),
@@ -157,12 +203,10 @@ LAYOUTS: dict[type[p.Pdu], tuple[Field, ...]] = {
         _octet("esm_class"),
         _octet("registered_delivery"),
         _octet("data_coding"),
-        _TLVS,
     ),
     p.AlertNotification: (
         _address("source", 65, CommandStatus.ESME_RINVSRCADR),
         _address("esme", 65, CommandStatus.ESME_RINVDSTADR),
-        _TLVS,
     ),
     p.QuerySm: (_MESSAGE_ID, _SOURCE),
     p.QuerySmResp: (
@@ -175,17 +219,50 @@ LAYOUTS: dict[type[p.Pdu], tuple[Field, ...]] = {
         _SERVICE_TYPE,
         _MESSAGE_ID,
         _SOURCE,
-        _address("destination", 21, CommandStatus.ESME_RINVDSTADR),
+        _DESTINATION,
     ),
     p.CancelSmResp: (),
     p.ReplaceSm: (
         _MESSAGE_ID,
         _SOURCE,
-        _c_octets("schedule_delivery_time", 17, CommandStatus.ESME_RINVSCHED),
-        _c_octets("validity_period", 17, CommandStatus.ESME_RINVEXPIRY),
+        _SCHEDULE,
+        _VALIDITY,
         _octet("registered_delivery"),
         _octet("sm_default_msg_id"),
-        Field("short_message", _read_short_message, _write_short_message),
+        _SHORT_MESSAGE,
     ),
     p.ReplaceSmResp: (),
+    p.SubmitMulti: (
+        _SERVICE_TYPE,
+        _SOURCE,
+        _counted("destinations", _read_destination, _write_destination, CommandStatus.ESME_RINVNUMDESTS),
+        _octet("esm_class"),
+        _octet("protocol_id"),
+        _octet("priority_flag"),
+        _SCHEDULE,
+        _VALIDITY,
+        _octet("registered_delivery"),
+        _octet("replace_if_present_flag"),
+        _octet("data_coding"),
+        _octet("sm_default_msg_id"),
+        _SHORT_MESSAGE,
+    ),
+    p.SubmitMultiResp: (
+        _MESSAGE_ID,
+        _counted("unsuccess", _read_unsuccessful, _write_unsuccessful, CommandStatus.ESME_ROK),
+    ),
+    p.BroadcastSm: (
+        _SERVICE_TYPE,
+        _SOURCE,
+        _MESSAGE_ID,
+        _octet("priority_flag"),
+        _SCHEDULE,
+        _VALIDITY,
+        _octet("replace_if_present_flag"),
+        _octet("data_coding"),
+        _octet("sm_default_msg_id"),
+    ),
+    p.QueryBroadcastSm: (_MESSAGE_ID, _SOURCE),
+    p.CancelBroadcastSm: (_SERVICE_TYPE, _MESSAGE_ID, _SOURCE),
+    p.CancelBroadcastSmResp: (),
 }

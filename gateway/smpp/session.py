@@ -14,7 +14,7 @@ from typing import Any
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
 from gateway.smpp.codec import decode, encode
-from gateway.smpp.constants import INTERFACE_VERSION, CommandStatus, Tlv
+from gateway.smpp.constants import CommandStatus, Tlv, Version
 from gateway.smpp.errors import NotBound, PduError, SessionError, WindowFull
 from gateway.smpp.machine import Counters, Machine, SessionConfig, response_to
 from gateway.smpp.states import Role, State
@@ -99,8 +99,8 @@ class Session(Machine):
         """SMSC: answer the BindRequested; the session is bound from now on."""
         bind = self._bind_request()
         tlvs: p.Tlvs = ()
-        if bind.interface_version >= INTERFACE_VERSION:  # older peers know no TLVs
-            tlvs = ((Tlv.SC_INTERFACE_VERSION, bytes((INTERFACE_VERSION,))),)
+        if bind.interface_version >= Version.V3_4:  # older peers know no TLVs
+            tlvs = ((Tlv.SC_INTERFACE_VERSION, bytes((Version.V3_4,))),)
         self._send(response_to(bind, CommandStatus.ESME_ROK, system_id=system_id, tlvs=tlvs))
         self._bound(bind)
 

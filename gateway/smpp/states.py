@@ -116,6 +116,10 @@ _ESME_SENDS = frozenset(
         CommandId.QUERY_SM,
         CommandId.CANCEL_SM,
         CommandId.REPLACE_SM,
+        CommandId.SUBMIT_MULTI,
+        CommandId.BROADCAST_SM,
+        CommandId.QUERY_BROADCAST_SM,
+        CommandId.CANCEL_BROADCAST_SM,
     }
 )
 _SMSC_SENDS = frozenset({CommandId.DELIVER_SM, CommandId.DATA_SM})
@@ -139,6 +143,10 @@ _KINDS: dict[int, Heard] = {
     CommandId.QUERY_SM_RESP: Heard.OPERATION_RESP,
     CommandId.CANCEL_SM_RESP: Heard.OPERATION_RESP,
     CommandId.REPLACE_SM_RESP: Heard.OPERATION_RESP,
+    CommandId.SUBMIT_MULTI_RESP: Heard.OPERATION_RESP,
+    CommandId.BROADCAST_SM_RESP: Heard.OPERATION_RESP,
+    CommandId.QUERY_BROADCAST_SM_RESP: Heard.OPERATION_RESP,
+    CommandId.CANCEL_BROADCAST_SM_RESP: Heard.OPERATION_RESP,
 }
 
 

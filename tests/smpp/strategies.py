@@ -23,7 +23,7 @@ tlvs = st.lists(
     st.tuples(st.integers(0, 0xFFFF).filter(lambda tag: tag != Tlv.MESSAGE_PAYLOAD), st.binary(max_size=12)),
     max_size=4,
 ).map(tuple)
-_header = {"sequence_number": sequence_numbers, "command_status": statuses}
+_header = {"sequence_number": sequence_numbers, "command_status": statuses, "tlvs": tlvs}
 
 
 def messages(cls: type[p.Sm]) -> st.SearchStrategy[p.Sm]:
@@ -42,7 +42,6 @@ def messages(cls: type[p.Sm]) -> st.SearchStrategy[p.Sm]:
         data_coding=octets,
         sm_default_msg_id=octets,
         short_message=st.binary(max_size=254),
-        tlvs=tlvs,
         **_header,
     )
 
@@ -77,10 +76,17 @@ def _bare(cls: type[p.Pdu]) -> st.SearchStrategy[p.Pdu]:
     return st.builds(cls, **_header)
 
 
+_MESSAGE_RESPONSES = (
+    p.SubmitSmResp,
+    p.DeliverSmResp,
+    p.DataSmResp,
+    p.BroadcastSmResp,
+    p.QueryBroadcastSmResp,
+)
 BY_CLASS: dict[type[p.Pdu], st.SearchStrategy[p.Pdu]] = {
     **{cls: _bind(cls) for cls in (p.BindReceiver, p.BindTransmitter, p.BindTransceiver)},
     **{cls: _bind_resp(cls) for cls in (p.BindReceiverResp, p.BindTransmitterResp, p.BindTransceiverResp)},
-    **{cls: _message_resp(cls) for cls in (p.SubmitSmResp, p.DeliverSmResp, p.DataSmResp)},
+    **{cls: _message_resp(cls) for cls in _MESSAGE_RESPONSES},
     **{
         cls: _bare(cls)
         for cls in (
@@ -91,6 +97,7 @@ BY_CLASS: dict[type[p.Pdu], st.SearchStrategy[p.Pdu]] = {
             p.EnquireLinkResp,
             p.CancelSmResp,
             p.ReplaceSmResp,
+            p.CancelBroadcastSmResp,
         )
     },
     p.SubmitSm: messages(p.SubmitSm),
@@ -104,11 +111,52 @@ BY_CLASS: dict[type[p.Pdu], st.SearchStrategy[p.Pdu]] = {
         esm_class=octets,
         registered_delivery=octets,
         data_coding=octets,
-        tlvs=tlvs,
         **_header,
     ),
-    p.AlertNotification: st.builds(
-        p.AlertNotification, source=addresses(65), esme=addresses(65), tlvs=tlvs, **_header
+    p.AlertNotification: st.builds(p.AlertNotification, source=addresses(65), esme=addresses(65), **_header),
+    p.SubmitMulti: st.builds(
+        p.SubmitMulti,
+        service_type=strings(6),
+        source=addresses(),
+        destinations=st.lists(st.one_of(addresses(), strings(21)), min_size=1, max_size=5).map(tuple),
+        esm_class=octets,
+        protocol_id=octets,
+        priority_flag=octets,
+        schedule_delivery_time=strings(17),
+        validity_period=strings(17),
+        registered_delivery=octets,
+        replace_if_present_flag=octets,
+        data_coding=octets,
+        sm_default_msg_id=octets,
+        short_message=st.binary(max_size=254),
+        **_header,
+    ),
+    p.SubmitMultiResp: st.builds(
+        p.SubmitMultiResp,
+        message_id=strings(65),
+        unsuccess=st.lists(st.builds(p.Unsuccessful, addresses(), statuses), max_size=5).map(tuple),
+        **_header,
+    ),
+    p.BroadcastSm: st.builds(
+        p.BroadcastSm,
+        service_type=strings(6),
+        source=addresses(),
+        message_id=strings(65),
+        priority_flag=octets,
+        schedule_delivery_time=strings(17),
+        validity_period=strings(17),
+        replace_if_present_flag=octets,
+        data_coding=octets,
+        sm_default_msg_id=octets,
+        **_header,
+    ),
+    p.QueryBroadcastSm: st.builds(p.QueryBroadcastSm, message_id=strings(65), source=addresses(), **_header),
+    p.CancelBroadcastSm: st.builds(
+        p.CancelBroadcastSm,
+        service_type=strings(6),
+        message_id=strings(65),
+        source=addresses(),
+        **_header,
     ),
     p.QuerySm: st.builds(p.QuerySm, message_id=strings(65), source=addresses(), **_header),
     p.QuerySmResp: st.builds(
@@ -139,4 +187,13 @@ BY_CLASS: dict[type[p.Pdu], st.SearchStrategy[p.Pdu]] = {
         **_header,
     ),
 }
+
+
+def plain(cls: type[p.Pdu], sequence_number: int) -> p.Pdu:
+    """A PDU of this kind with as little in it as it may have."""
+    if cls is p.SubmitMulti:
+        return p.SubmitMulti(destinations=("list",), sequence_number=sequence_number)
+    return cls(sequence_number=sequence_number)
+
+
 pdus = st.one_of(*BY_CLASS.values())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.smpp import pdu as p
 from gateway.smpp.codec import CLASSES, decode, encode
-from gateway.smpp.constants import CommandId, CommandStatus, Tlv
+from gateway.smpp.constants import CommandId, CommandStatus, Tlv, Version
 from gateway.smpp.errors import PduError, Unencodable
 from tests.smpp.strategies import BY_CLASS, messages, pdus
 
@@ -163,7 +163,7 @@ def test_schedule_and_validity_cut_off() -> None:
     assert refused(frame(endless, CommandId.SUBMIT_SM)).command_status == CommandStatus.ESME_RINVEXPIRY
 
 
-@pytest.mark.parametrize("command_id", [0x00000099, 0x00010203, 0xDEADBEEF, 0x00000021])
+@pytest.mark.parametrize("command_id", [0x00000099, 0x00010203, 0xDEADBEEF, 0x00000022, 0x00000024])
 def test_unknown_command(command_id: int) -> None:
     """An unknown command is ESME_RINVCMDID with its sequence_number, and not fatal."""
     error = refused(frame(b"whatever", command_id, number=41))
@@ -232,3 +232,103 @@ def test_repr_keeps_secrets() -> None:
     """The repr of a PDU shows neither number nor text nor password."""
     assert repr(QUERY) == "<DeliverSm #7 status 0x0>"
     assert "secret" not in repr(p.BindTransceiver(system_id="cxmyd", password="secret"))
+
+
+MULTI = p.SubmitMulti(
+    source=p.Address(0, 1, "10086"), destinations=(p.Address(1, 1, "8613"), "friends"), short_message=b"hi"
+)
+
+
+def test_submit_multi_on_the_wire() -> None:
+    """The octets of 3.4, 4.5.1, written out by hand: an address and a distribution list."""
+    assert encode(MULTI)[16:] == bytes.fromhex(
+        "00 0001 3130303836 00 02 01 0101 38363133 00 02 667269656e647300"
+        "00 00 00 00 00 00 00 00 00 02 6869".replace(" ", "")
+    )
+    response = p.SubmitMultiResp(
+        message_id="a1", unsuccess=(p.Unsuccessful(p.Address(1, 1, "8613"), CommandStatus.ESME_RINVDSTADR),)
+    )
+    assert encode(response)[16:] == bytes.fromhex("613100 01 0101 38363133 00 0000000b".replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [
+        (b"\x02friends\0", b"\x03friends\0", CommandStatus.ESME_RINVDESTFLAG),
+        (b"\x02friends\0", b"\x02" + b"x" * 21 + b"\0", CommandStatus.ESME_RINVDLNAME),
+        (b"\x02\x01\x01\x018613", b"\x02\x01\x01\x01" + b"8" * 21, CommandStatus.ESME_RINVDSTADR),
+        (b"10086\0\x02", b"10086\0\x00", CommandStatus.ESME_RINVNUMDESTS),
+        (b"10086\0\x02", b"10086\0\xff", CommandStatus.ESME_RINVDESTFLAG),
+    ],
+)
+def test_damaged_submit_multi(before: bytes, after: bytes, status: CommandStatus) -> None:
+    """A bad destination has its own status; the count is believed only as far as the PDU goes."""
+    assert refused(
+        frame(encode(MULTI)[16:].replace(before, after), CommandId.SUBMIT_MULTI)
+    ).command_status == (status)
+
+
+def test_submit_multi_is_bounded() -> None:
+    """255 destinations fit, one more does not, none at all neither."""
+    many = p.SubmitMulti(destinations=("list",) * 255)
+    assert decode(encode(many)) == many
+    for count in (0, 256):
+        with pytest.raises(Unencodable):
+            encode(p.SubmitMulti(destinations=("list",) * count))
+
+
+def test_tlvs_behind_any_pdu() -> None:
+    """5.0 peers send TLVs with PDUs that had none in 3.4."""
+    pdu = p.EnquireLinkResp(tlvs=((Tlv.CONGESTION_STATE, b"\x63"),), sequence_number=7)
+    assert decode(encode(pdu)) == pdu
+
+
+@pytest.mark.parametrize("cls", [p.SubmitSm, p.DeliverSm, p.ReplaceSm])
+def test_short_message_of_255_octets(cls: type[p.SubmitSm]) -> None:
+    """Sent to a peer of 5.0 alone, taken from everyone."""
+    sm = cls(short_message=bytes(255), sequence_number=1)
+    assert decode(encode(sm, Version.V5_0)) == sm
+    with pytest.raises(Unencodable):
+        encode(sm, Version.V3_4)
+
+
+@pytest.mark.parametrize("response", [p.SubmitSmResp(), p.BindTransceiverResp()])
+def test_refusals_of_5_0_may_say_why(response: p.Pdu) -> None:
+    """With an error 3.4 sends no body (4.1.2, 4.4.2); 5.0 sends the TLVs there are."""
+    response.command_status = CommandStatus.ESME_RTHROTTLED
+    assert len(encode(response, Version.V5_0)) == 16
+    response.tlvs = ((Tlv.CONGESTION_STATE, b"\x63"),)
+    assert len(encode(response, Version.V3_4)) == 16
+    assert decode(encode(response, Version.V5_0)) == response
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        p.SubmitSm(tlvs=((Tlv.SAR_MSG_REF_NUM, b"\0\1"),)),
+        p.EnquireLink(tlvs=((0x1401, b""),)),
+        p.SubmitSmResp(message_id="123456789"),
+    ],
+)
+def test_what_3_3_does_not_know(pdu: p.Pdu) -> None:
+    """To a peer of 3.3 neither TLVs nor a message_id of more than 8 digits are sent."""
+    encode(pdu)
+    with pytest.raises(Unencodable):
+        encode(pdu, Version.V3_3)
+    assert len(encode(p.SubmitSmResp(message_id="12345678"), Version.V3_3)) == 25
+
+
+@pytest.mark.parametrize("pdu", [p.EnquireLink(sequence_number=-1), p.UnbindResp(command_status=1 << 32)])
+def test_headers_that_cannot_be(pdu: p.Pdu) -> None:
+    """A number that the header cannot hold is Unencodable too."""
+    with pytest.raises(Unencodable):
+        encode(pdu)
+
+
+@pytest.mark.parametrize(
+    ("interface_version", "version"),
+    [(0x00, 0x33), (0x33, 0x33), (0x34, 0x34), (0x40, 0x34), (0x50, 0x50), (0xFF, 0x50)],
+)
+def test_versions(interface_version: int, version: int) -> None:
+    """A peer's interface_version is taken for the newest version that it includes."""
+    assert Version.of(interface_version) == version
