@@ -2,6 +2,8 @@
 
 from gateway.simulator import pdus
 from gateway.simulator.conformance import wire
+from gateway.simulator.conformance.lab import Lab
+from gateway.simulator.conformance.peer import Peer
 from gateway.simulator.conformance.verdicts import Failed
 from gateway.simulator.conformance.wire import Received
 
@@ -36,3 +38,53 @@ def require(condition: object, expected: str, came: str) -> None:
     """Fail unless the condition holds."""
     if not condition:
         raise Failed(expected, came)
+
+
+def expect_not_acknowledged(answer: Received | None) -> None:
+    """What could not be read was not taken: an error status, or the end of the connection (None)."""
+    if answer is not None and answer.status == wire.ROK:
+        raise Failed(
+            "an error status, or an end of the connection",
+            f"{answer} came: it acknowledges what no ESME can have read",
+        )
+
+
+async def still_bound(peer: Peer) -> None:
+    """The session lives: an enquire_link is answered on the same connection."""
+    if peer.closed:
+        raise Failed("a session that lives on", f"{peer.closed_by} closed the connection")
+    expect_answer(await peer.ask("enquire_link"), "enquire_link_resp", wire.ROK)
+
+
+async def broken_stream(lab: Lab, peer: Peer) -> None:
+    """After a command_length that cannot be, nothing that follows can be read: the ESME says so with a
+    generic_nack, or ends the connection. A nack alone is right too, if the ESME then takes what follows, or
+    ends the connection in the end.
+    """
+
+    def find() -> Received | bool | None:
+        nacks = [nack for nack in peer.got("generic_nack") if not nack.claimed]
+        return nacks[0] if nacks else peer.closed or None
+
+    reaction = await lab.wait_for(find, lab.timing.response_s)
+    if reaction is None:
+        raise Failed(
+            "generic_nack, or an end of the connection",
+            "neither came: the ESME waits for octets that will never be there",
+        )
+    if isinstance(reaction, Received):
+        reaction.claimed = True
+        if reaction.status == wire.ROK:
+            raise Failed("an error status, such as ESME_RINVCMDLEN", f"{reaction} came")
+    peer.close()
+
+
+async def silence_then_alive(peer: Peer) -> None:
+    """Nothing comes, and the session lives: an enquire_link is the next thing that is answered.
+
+    No time is spent on the silence: an ESME answers in order, so an answer to what went before would stand
+    in front of this one.
+    """
+    number = peer.request("enquire_link")
+    expect_answer(await peer.answer_to(number), "enquire_link_resp", wire.ROK)
+    await peer.silence(for_s=0.02)

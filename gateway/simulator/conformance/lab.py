@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.errors import GatewayError
 from gateway.simulator.conformance import wire
@@ -38,10 +38,10 @@ class Mo:
     service: str
     text: str
 
-    def body(self, short_message: bytes | None = None, **fields: object) -> bytes:
+    def body(self, short_message: bytes | None = None, **fields: Any) -> bytes:
         """The body of a deliver_sm with it; `fields` as `wire.message_body`."""
         octets = self.text.encode("ascii", "replace") if short_message is None else short_message
-        return wire.message_body(self.sender, self.service, octets, **fields)  # type: ignore[arg-type]
+        return wire.message_body(self.sender, self.service, octets, **fields)
 
 
 class Lab:

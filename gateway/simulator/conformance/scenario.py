@@ -8,16 +8,16 @@ is the order of the run.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from gateway.simulator.conformance import scenarios
-from gateway.simulator.conformance.lab import Lab
 from gateway.simulator.conformance.verdicts import Level, Options
 
-Play = Callable[[Lab], Coroutine[Any, Any, None]]
+Play = Callable[..., Coroutine[Any, Any, None]]  # of a Lab, and of the case where there are several
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,30 @@ def scenario(
     level: Level = Level.MUST,
     needs: Iterable[str] = (),
     name: str = "",
+    cases: Mapping[str, object] | None = None,
     last: bool = False,
 ) -> Callable[[Play], Play]:
     """Declare a scenario `GROUP.NAME`, by default named after the function, its rule being the docstring.
-    `last`: it judges what the whole run has shown, and is played when all others were.
+    `cases`: one scenario for each name, whose value the function gets after the lab. `last`: it judges what
+    the whole run has shown, and is played when all others were.
     """
 
     def declare(play: Play) -> Play:
-        full = f"{group}.{name or getattr(play, '__name__', '').replace('_', '-')}"
         rule = " ".join((inspect.getdoc(play) or "").split())
-        if not rule or full in _SCENARIOS:
-            raise ValueError(f"scenario {full}: needs a docstring, and a name of its own")
-        _SCENARIOS[full] = Scenario(full, group, rule, reference, level, frozenset(needs), play, last)
+        plain = name or getattr(play, "__name__", "").replace("_", "-")
+        plays = {plain: play} if cases is None else {key: partial(play, case=cases[key]) for key in cases}
+        for key, one in plays.items():
+            full = f"{group}.{key}"
+            if not rule or full in _SCENARIOS:
+                raise ValueError(f"scenario {full}: needs a docstring, and a name of its own")
+            _SCENARIOS[full] = Scenario(full, group, rule, reference, level, frozenset(needs), one, last)
         return play
 
     return declare
 
 
 #: The order in which the groups are played: what is gentle first.
-GROUPS = ("framing", "pdu", "bind", "session")
+GROUPS = ("framing", "pdu", "session", "bind")
 
 
 def load(patterns: Iterable[str] = ()) -> list[Scenario]:
