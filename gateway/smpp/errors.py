@@ -50,7 +50,7 @@ class SessionError(Exception):
 
 
 class NotBound(SessionError):  # noqa: N818 - says what the session is
-    """The session is not bound, or not bound in the direction of this request."""
+    """The session is not bound, or its bind's type or version does not allow this request."""
 
 
 class WindowFull(SessionError):  # noqa: N818 - says what the window is

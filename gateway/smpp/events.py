@@ -21,6 +21,7 @@ class CloseReason(StrEnum):
     NOT_BOUND_IN_TIME = "not bound in time"
     ENQUIRE_LINK_UNANSWERED = "enquire_link unanswered"
     STREAM_BROKEN = "stream broken"  # a command_length that cannot be
+    PDU_UNFINISHED = "PDU unfinished"  # its beginning came, and for response_timeout_s not its end
     CONNECTION_LOST = "connection lost"
 
 

@@ -7,6 +7,7 @@ because they have two readers, not because one is of use without the other.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Any
 
 from gateway.smpp import events as e
@@ -18,6 +19,8 @@ from gateway.smpp.constants import (
     RESPONSE_BIT,
     BindType,
     CommandStatus,
+    Tlv,
+    Version,
 )
 from gateway.smpp.errors import PduError
 from gateway.smpp.framing import Framer
@@ -26,16 +29,18 @@ from gateway.smpp.states import Role, State, may_send, reactions
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """Times in seconds; `inactivity_s` 0 turns that timer off."""
+    """Times in seconds; `inactivity_s` 0 turns that timer off. `version` is the newest that we speak."""
 
     enquire_link_s: float = 30.0  # silence of the peer after which we ask
     enquire_timeout_s: float = 5.0  # further silence after which the link is dead
-    response_timeout_s: float = 10.0  # for each request of ours, and for an unbind
+    response_timeout_s: float = 10.0  # for each request of ours, for an unbind, and for the rest of a PDU
+    answer_timeout_s: float = 30.0  # for the owner to answer a request of the peer
     session_init_s: float = 10.0  # from the connection to the bind, one absolute deadline
     inactivity_s: float = 0.0  # without any request or response but enquire_link: unbind
     window: int = 100  # requests of ours without response
     peer_window: int = 1_000  # requests of the peer without response; what exceeds it gets ESME_RMSGQFUL
     max_length: int = MAX_COMMAND_LENGTH
+    version: int = Version.V3_4
 
 
 @dataclass(slots=True)
@@ -49,12 +54,19 @@ class Counters:
     unexpected: int = 0  # late, repeated or unknown responses, ignored
     malformed_responses: int = 0  # their header was used, their body was not
     expired: int = 0
+    put_off: int = 0  # requests of the peer that the owner left unanswered for answer_timeout_s
+    late_answers: int = 0  # the owner's answers to these, not sent
+    unanswered_enquiries: int = 0  # more than MAX_UNSENT waited to be sent
     padded: int = 0  # PDUs with NULs behind their last field
 
 
 _TEXTS = frozenset({p.SubmitSm.command_id, p.DeliverSm.command_id})
 
+#: PDUs to send that may wait for the owner; an enquire_link that comes on top of them is not answered.
+MAX_UNSENT = 10_000
+
 Slot = tuple[float, int, Any]  # deadline_s, command_id of the response, context; a class costs too much here
+Owed = tuple[float, p.Pdu, Any]  # deadline_s, the request, and an older Owed where the peer repeats a number
 
 
 class Machine:
@@ -65,29 +77,32 @@ class Machine:
         self.config = config
         self.counters = Counters()
         self.bind_type = BindType(0)
+        self.version = config.version  # the agreed one, once bound
         self._framer = Framer(config.max_length)
         self._out: list[bytes] = []
         self._sequence_number = 0
         self._in_flight: dict[int, Slot] = {}  # oldest deadline first, since the time limit is one for all
-        self._owed: dict[int, int] = {}  # sequence_number -> responses owed (a careless peer repeats numbers)
+        self._owed: dict[int, Owed] = {}  # by sequence_number, oldest deadline first
         self._owing = 0
         self._bind: p.Bind | None = None  # asked for and not yet answered
         self._enquiry: tuple[int, float] | None = None  # sequence_number and time of the open enquire_link
         self._unbind_sequence_number = 0
         self._heard_s = now_s
         self._active_s = now_s
+        self._unfinished_deadline_s = inf  # of the PDU whose beginning is in the framer
         self._closing_deadline_s = now_s + config.session_init_s
         self._enter(State.OPEN)
 
     def _enter(self, state: State) -> None:
         self.state = state
         self._reactions = _reactions(self.role, state, self.bind_type)
-        allowed = may_send(self.role, self.bind_type) if state is State.BOUND else frozenset()
-        self._may_send: frozenset[int] = allowed
-        self.carries_texts = bool(_TEXTS & allowed)  # read for every answer
+        self._may_send: frozenset[int] = frozenset()
+        if state is State.BOUND:
+            self._may_send = may_send(self.role, self.bind_type, self.version)
+        self.carries_texts = bool(_TEXTS & self._may_send)  # read for every answer
 
     def _send(self, pdu: p.Pdu) -> None:
-        self._out.append(encode(pdu))
+        self._out.append(encode(pdu, self.version))
         self.counters.sent += 1
 
     def _next_sequence_number(self) -> int:
@@ -118,7 +133,9 @@ class Machine:
             self._answer_with(pdu, CommandStatus.ESME_RMSGQFUL)
             return
         number = pdu.sequence_number
-        self._owed[number] = self._owed.get(number, 0) + 1
+        # Taken out and put in again, a repeated number stands at the end, where the latest deadlines are.
+        earlier = self._owed.pop(number, None) if number in self._owed else None
+        self._owed[number] = now_s + self.config.answer_timeout_s, pdu, earlier
         self._owing += 1
         self._active_s = now_s
         events.append(e.Incoming(pdu))
@@ -137,6 +154,10 @@ class Machine:
 
     def _ask_for_bind(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
         assert isinstance(pdu, p.Bind)
+        if self.config.version < Version.V3_4 and pdu.bind_type is BindType.TRANSCEIVER:
+            status, why = CommandStatus.ESME_RINVCMDID, "SMPP 3.3 has no bind_transceiver"
+            self._refuse(PduError(status, pdu.command_id, pdu.sequence_number, why), now_s, events)
+            return
         self._bind = pdu
         self._enter(State.BINDING)
         events.append(e.BindRequested(pdu))
@@ -149,12 +170,15 @@ class Machine:
         elif pdu.command_status:
             self._bind_failed(pdu.command_status, events)
         else:
-            self._bound(bind)
+            # 3.4 leaves sc_interface_version out at will; 5.0 does not.
+            theirs = pdu.typed(Tlv.SC_INTERFACE_VERSION)
+            self._bound(bind, Version.V3_4 if theirs is None else Version.of(theirs))
             self._active_s = now_s
             events.append(e.Bound(pdu))
 
-    def _bound(self, bind: p.Bind) -> None:
+    def _bound(self, bind: p.Bind, theirs: Version) -> None:
         self._bind = None
+        self.version = min(self.config.version, theirs)
         self.bind_type = bind.bind_type
         self._enter(State.BOUND)
 
@@ -181,6 +205,9 @@ class Machine:
             self._enquiry_answered(pdu, now_s, events)  # a peer without enquire_link is alive all the same
 
     def _answer_enquiry(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
+        if len(self._out) >= MAX_UNSENT:
+            self.counters.unanswered_enquiries += 1
+            return
         self._answer_with(pdu, CommandStatus.ESME_ROK)
 
     def _enquiry_answered(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:

@@ -4,19 +4,21 @@ The owner (a link, or a test) feeds `receive` with what it read and `tick` when 
 acts on the events, and writes what `data_to_send` gives, once per loop turn. `states.TABLE` says what
 happens when, and `machine` does it; here is what the owner calls. Times are seconds of any monotonic clock.
 
-Invariants: a request of the peer is handed out at most once and is answered exactly once, by `respond` or
-by the session; a request of ours gives exactly one Response or Expired, or stands in Closed.contexts;
-memory is bounded by the window, the peer's window and one PDU.
+Invariants: a request of the peer is handed out at most once and is answered exactly once, by `respond` or,
+when that comes too late, by the session; a request of ours gives exactly one Response or Expired, or stands
+in Closed.contexts; memory is bounded by the window, the peer's window and one PDU.
 """
 
+from math import inf
 from typing import Any
 
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
+from gateway.smpp import tlvs
 from gateway.smpp.codec import decode, encode
-from gateway.smpp.constants import CommandStatus, Tlv, Version
+from gateway.smpp.constants import BindType, CommandStatus, Tlv, Version
 from gateway.smpp.errors import NotBound, PduError, SessionError, WindowFull
-from gateway.smpp.machine import Counters, Machine, SessionConfig, response_to
+from gateway.smpp.machine import Counters, Machine, Owed, SessionConfig, response_to
 from gateway.smpp.states import Role, State
 
 __all__ = ["Counters", "Role", "Session", "SessionConfig", "State", "response_to"]
@@ -60,8 +62,11 @@ class Session(Machine):
             return self._heard_s
         else:
             deadline_s = self._closing_deadline_s
-        for slot_deadline_s, _, _ in self._in_flight.values():
-            return min(deadline_s, slot_deadline_s)  # the oldest is the first
+        deadline_s = min(deadline_s, self._unfinished_deadline_s)
+        for open_requests in (self._in_flight, self._owed):
+            for open_deadline_s, _, _ in open_requests.values():
+                deadline_s = min(deadline_s, open_deadline_s)
+                break  # the oldest is the first
         return deadline_s
 
     @property
@@ -80,9 +85,12 @@ class Session(Machine):
     # -- what the owner does
 
     def bind(self, pdu: p.Bind) -> None:
-        """ESME: ask for a bind of the PDU's type; answered by Bound, BindRefused or Closed."""
+        """ESME: ask for the PDU's bind in our version; answered by Bound, BindRefused or Closed."""
         if self.role is not Role.ESME or self.state is not State.OPEN:
             raise SessionError(f"no bind by an {self.role.value} in state {self.state.value}")
+        if self.config.version < Version.V3_4 and pdu.bind_type is BindType.TRANSCEIVER:
+            raise SessionError("SMPP 3.3 has no bind_transceiver: bind a transmitter and a receiver")
+        pdu.interface_version = self.config.version
         pdu.sequence_number = self._next_sequence_number()
         self._send(pdu)
         self._bind = pdu
@@ -96,13 +104,14 @@ class Session(Machine):
         self._send(pdu)
 
     def accept_bind(self, system_id: str) -> None:
-        """SMSC: answer the BindRequested; the session is bound from now on."""
+        """SMSC: answer the BindRequested; the session is bound from now on, in the older of both versions."""
         bind = self._bind_request()
-        tlvs: p.Tlvs = ()
-        if bind.interface_version >= Version.V3_4:  # older peers know no TLVs
-            tlvs = ((Tlv.SC_INTERFACE_VERSION, bytes((Version.V3_4,))),)
-        self._send(response_to(bind, CommandStatus.ESME_ROK, system_id=system_id, tlvs=tlvs))
-        self._bound(bind)
+        response = response_to(bind, CommandStatus.ESME_ROK, system_id=system_id)
+        theirs = Version.of(bind.interface_version)
+        if min(self.config.version, theirs) >= Version.V3_4:  # older peers know no TLVs
+            response.tlvs = (tlvs.encode(Tlv.SC_INTERFACE_VERSION, self.config.version),)
+        self._send(response)
+        self._bound(bind, theirs)
 
     def refuse_bind(self, command_status: int) -> None:
         """SMSC: answer the BindRequested with an error; the peer may ask again within session_init_s."""
@@ -113,42 +122,53 @@ class Session(Machine):
     def request(self, pdu: p.Pdu, now_s: float, context: Any = None) -> int:
         """Send a request and return its sequence_number; `context` comes back with the Response or Expired.
 
-        Raises `NotBound`, also when the bind's type does not allow it, `WindowFull`, and `codec.Unencodable`.
+        Raises `NotBound`, also when the bind's type or version does not allow it, `WindowFull`, and
+        `Unencodable`.
         """
         response = pdu.response
         if response is None or pdu.command_id not in self._may_send:
             if self.state is not State.BOUND:
                 raise NotBound(f"the session is {self.state.value}")
-            raise NotBound(f"a bound {self.bind_type.name} {self.role.value} sends no {type(pdu).__name__}")
+            bound = f"a bound {self.bind_type.name} {self.role.value} of version 0x{self.version:X}"
+            raise NotBound(f"{bound} sends no {type(pdu).__name__}")
         if len(self._in_flight) >= self.config.window:
             raise WindowFull(f"{self.config.window} requests wait for their responses")
         number = self._next_sequence_number()
         pdu.sequence_number = number
-        self._out.append(encode(pdu))
+        self._out.append(encode(pdu, self.version))
         self.counters.sent += 1
         self._in_flight[number] = now_s + self.config.response_timeout_s, response.command_id, context
         self._active_s = now_s
         return number
 
     def respond(self, sequence_number: int, response: p.Pdu) -> bool:
-        """Answer an Incoming; False when the session closed meanwhile and the peer will never know.
+        """Answer an Incoming; False when the peer will never know: the session closed meanwhile, or the
+        request was put off after answer_timeout_s.
 
-        `response` is of the request's kind (`response_to` makes one) or a generic_nack. Raises `SessionError`
-        when nothing is owed to this number, and `Unencodable`.
+        `response` is of the request's kind (`response_to` makes one) or a generic_nack. Raises `Unencodable`.
         """
-        if self.state is State.CLOSED:
+        owed = self._owed.get(sequence_number)
+        if owed is None:
+            self.counters.late_answers += 1
             return False
-        owed = self._owed.get(sequence_number, 0)
-        if not owed:
-            raise SessionError(f"no response is owed to #{sequence_number}")
         response.sequence_number = sequence_number
         self._send(response)  # first: what cannot be encoded is still owed
-        if owed == 1:
+        earlier = owed[2]
+        if earlier is None:
             del self._owed[sequence_number]
         else:
-            self._owed[sequence_number] = owed - 1
+            self._owed[sequence_number] = earlier
         self._owing -= 1
         return True
+
+    def notify(self, pdu: p.AlertNotification) -> None:
+        """SMSC: a subscriber is reachable again; the only request without an answer (3.4, 4.12)."""
+        if self.role is not Role.SMSC or BindType.RECEIVER not in self.bind_type:
+            raise NotBound(f"a {self.role.value} bound as {self.bind_type.name} sends no alert_notification")
+        if self.state is not State.BOUND:
+            raise NotBound(f"the session is {self.state.value}")
+        pdu.sequence_number = self._next_sequence_number()
+        self._send(pdu)
 
     def unbind(self, now_s: float) -> list[e.Event]:
         """Begin the end: nothing new is sent or taken, and Closed follows, at once when nothing is bound."""
@@ -169,6 +189,7 @@ class Session(Machine):
         """Take what was read from the connection, in any segments."""
         events: list[e.Event] = []
         counters = self.counters
+        received_before = counters.received
         try:
             for frame in self._framer.frames(data):
                 if self.state is State.CLOSED:
@@ -187,6 +208,10 @@ class Session(Machine):
             if self.state is not State.CLOSED:
                 self._refuse(error, now_s, events)
                 self._close(e.CloseReason.STREAM_BROKEN, events)
+        if not self._framer.held:
+            self._unfinished_deadline_s = inf
+        elif counters.received != received_before or self._unfinished_deadline_s == inf:
+            self._unfinished_deadline_s = now_s + self.config.response_timeout_s
         if self._drained:
             self._finish_draining(events)
         return events
@@ -195,6 +220,9 @@ class Session(Machine):
         """Let time pass: requests expire, enquire_link goes out, a dead peer is given up."""
         events: list[e.Event] = []
         self._expire(now_s, events)
+        self._put_off_unanswered(now_s, events)
+        if now_s >= self._unfinished_deadline_s:
+            self._close(e.CloseReason.PDU_UNFINISHED, events)
         match self.state:
             case State.OPEN | State.BINDING:
                 if now_s >= self._closing_deadline_s:
@@ -219,6 +247,21 @@ class Session(Machine):
         for number in expired:
             del self._in_flight[number]
         self.counters.expired += len(expired)
+
+    def _put_off_unanswered(self, now_s: float, events: list[e.Event]) -> None:
+        """What the owner leaves unanswered must not fill the peer's window, or ours, for ever."""
+        late = []
+        for number, (deadline_s, _, _) in self._owed.items():
+            if deadline_s > now_s:
+                break
+            late.append(number)
+        for number in late:
+            owed: Owed | None = self._owed.pop(number)
+            while owed is not None:
+                _, request, owed = owed
+                self._put_off(request, now_s, events)
+                self._owing -= 1
+                self.counters.put_off += 1
 
     def _watch(self, now_s: float, events: list[e.Event]) -> None:
         """The timers of a bound session: is the peer alive, and does anybody need it?"""

@@ -19,7 +19,7 @@ IGNORE, so forbidden is never the same as forgotten. Read by `session` alone; pu
 from enum import Enum
 from functools import cache
 
-from gateway.smpp.constants import BindType, CommandId
+from gateway.smpp.constants import BindType, CommandId, Version
 
 
 class Role(Enum):
@@ -123,6 +123,8 @@ _ESME_SENDS = frozenset(
     }
 )
 _SMSC_SENDS = frozenset({CommandId.DELIVER_SM, CommandId.DATA_SM})
+_SINCE_34 = frozenset({CommandId.DATA_SM})
+_SINCE_50 = frozenset({CommandId.BROADCAST_SM, CommandId.QUERY_BROADCAST_SM, CommandId.CANCEL_BROADCAST_SM})
 _KINDS: dict[int, Heard] = {
     CommandId.BIND_RECEIVER: Heard.BIND,
     CommandId.BIND_TRANSMITTER: Heard.BIND,
@@ -150,8 +152,14 @@ _KINDS: dict[int, Heard] = {
 }
 
 
-def may_send(role: Role, bind_type: BindType) -> frozenset[CommandId]:
-    """The requests that the side in `role` may send on a bind of this type."""
+def may_send(role: Role, bind_type: BindType, version: int = Version.V5_0) -> frozenset[CommandId]:
+    """The requests that the side in `role` may send on a bind of this type and version.
+
+    What a peer sends is taken whatever was agreed: one that knows a request means it.
+    """
+    if version < Version.V5_0:
+        newer = _SINCE_50 if version >= Version.V3_4 else _SINCE_50 | _SINCE_34
+        return may_send(role, bind_type) - newer
     if role is Role.ESME:
         return _ESME_SENDS if BindType.TRANSMITTER in bind_type else frozenset()
     return _SMSC_SENDS if BindType.RECEIVER in bind_type else frozenset()

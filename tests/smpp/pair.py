@@ -23,12 +23,18 @@ def answer(text: bytes = b"Shanghai") -> p.SubmitSm:
 class Pair:
     """`esme` and `smsc` share `now_s`; nothing moves between them but by `to_smsc` and `to_esme`."""
 
-    def __init__(self, config: SessionConfig | None = None, bind: str = "trx", segment: int = 0) -> None:
+    def __init__(
+        self,
+        config: SessionConfig | None = None,
+        bind: str = "trx",
+        segment: int = 0,
+        smsc_config: SessionConfig | None = None,
+    ) -> None:
         self.now_s = 1_000.0
         self.segment = segment  # octets a read, 0: all at once
         config = config or SessionConfig()
         self.esme = Session(Role.ESME, config, self.now_s)
-        self.smsc = Session(Role.SMSC, config, self.now_s)
+        self.smsc = Session(Role.SMSC, smsc_config or config, self.now_s)
         if bind:
             self.esme.bind(BINDS[bind](system_id="cxmyd", password="secret"))
             self.to_smsc()

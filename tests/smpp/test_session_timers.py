@@ -3,8 +3,9 @@
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
 from gateway.smpp.codec import encode
+from gateway.smpp.constants import CommandStatus
 from gateway.smpp.session import Role, Session, SessionConfig, State
-from tests.smpp.pair import Pair, answer, query, sent
+from tests.smpp.pair import Pair, answer, query, rok, sent
 
 CONFIG = SessionConfig(
     enquire_link_s=30, enquire_timeout_s=5, response_timeout_s=10, session_init_s=8, inactivity_s=0
@@ -168,3 +169,101 @@ def test_inactivity() -> None:
         pair.carry(pair.esme, encode(p.EnquireLink(sequence_number=1)))
         pair.esme.tick(pair.now_s)
     assert pair.esme.state is State.UNBINDING
+
+
+def test_what_the_owner_leaves_unanswered_is_put_off() -> None:
+    """After answer_timeout_s the peer gets a temporary status, its slot is free, a late answer is dropped."""
+    config = SessionConfig(
+        peer_window=3, answer_timeout_s=20, response_timeout_s=60, enquire_link_s=1_000, window=10
+    )
+    pair = Pair(config)
+    for context in range(3):
+        pair.smsc.request(query(), pair.now_s, context)
+        advance(pair, 1)
+    first, second, third = pair.to_esme()
+    assert rok(pair.esme, second)
+    advance(pair, 19)
+    assert pair.esme.next_deadline_s() == pair.now_s + 1
+    advance(pair, 1)
+    assert pair.esme.tick(pair.now_s) == []
+    assert pair.esme.owing == 0
+    responses = pair.to_smsc()
+    assert [(r.context, r.pdu.command_status) for r in responses if isinstance(r, e.Response)] == [
+        (1, CommandStatus.ESME_ROK),
+        (0, CommandStatus.ESME_RX_T_APPN),
+        (2, CommandStatus.ESME_RX_T_APPN),
+    ]
+    assert not rok(pair.esme, first)
+    assert not rok(pair.esme, third)
+    assert pair.esme.data_to_send() == b""
+    assert (pair.esme.counters.put_off, pair.esme.counters.late_answers) == (2, 2)
+
+
+def test_repeated_numbers_are_put_off_too() -> None:
+    """Requests that a careless peer sent with one number, and one with another, all end."""
+    pair = Pair(SessionConfig(answer_timeout_s=20, enquire_link_s=1_000))
+    deliver = query()
+    for number in (5, 6, 5):
+        deliver.sequence_number = number
+        pair.carry(pair.esme, encode(deliver))
+        advance(pair, 5)
+    assert pair.esme.next_deadline_s() == pair.now_s + 10
+    advance(pair, 10)
+    assert pair.esme.tick(pair.now_s) == []
+    assert [pdu.sequence_number for pdu in sent(pair.esme)] == [6]
+    advance(pair, 5)
+    assert pair.esme.tick(pair.now_s) == []
+    assert [pdu.sequence_number for pdu in sent(pair.esme)] == [5, 5]
+    assert pair.esme.owing == 0
+
+
+def test_unfinished_pdu() -> None:
+    """A PDU that began and does not end in response_timeout_s ends the link, however lively the peer."""
+    pair = Pair(SessionConfig(response_timeout_s=10, enquire_link_s=1_000))
+    begun = encode(query())
+    pair.carry(pair.esme, encode(p.EnquireLink(sequence_number=1)) + begun[:5])
+    for octet in range(5, 14):
+        advance(pair, 1)
+        pair.carry(pair.esme, begun[octet : octet + 1])
+        assert pair.esme.tick(pair.now_s) == []
+    assert pair.esme.next_deadline_s() == pair.now_s + 1
+    advance(pair, 1)
+    assert pair.esme.tick(pair.now_s) == [e.Closed(e.CloseReason.PDU_UNFINISHED, [])]
+
+
+def test_slow_but_complete_pdus_are_fine() -> None:
+    """Each PDU has its own response_timeout_s, also when the next one begins in the same segment."""
+    pair = Pair(SessionConfig(response_timeout_s=10, enquire_link_s=1_000))
+    stream = encode(query()) * 5
+    for at in range(0, len(stream), 20):
+        for event in pair.carry(pair.esme, stream[at : at + 20]):
+            rok(pair.esme, event)
+        advance(pair, 3)
+        assert pair.esme.tick(pair.now_s) == []
+    assert pair.esme.next_deadline_s() == pair.now_s + 1_000 - 3
+
+
+def test_silence_is_noticed_in_time_whatever_is_in_flight() -> None:
+    """enquire_link_s + enquire_timeout_s bound a half-open link, by the session's own deadlines alone."""
+    pair = Pair(CONFIG)
+    pair.esme.request(answer(), pair.now_s)
+    silent_since_s = pair.now_s
+    while pair.esme.state is not State.CLOSED:
+        deadline_s = pair.esme.next_deadline_s()
+        assert deadline_s is not None
+        pair.now_s = deadline_s
+        pair.esme.tick(pair.now_s)
+    assert pair.now_s - silent_since_s == CONFIG.enquire_link_s + CONFIG.enquire_timeout_s
+
+
+def test_a_peer_that_never_answers_enquire_link() -> None:
+    """Requests alone keep a link for response_timeout_s after the enquire_link that they did not answer."""
+    pair = Pair(CONFIG)
+    advance(pair, 30)
+    pair.esme.tick(pair.now_s)
+    for _ in range(10):
+        assert pair.esme.state is State.BOUND
+        pair.carry(pair.esme, encode(query()))
+        advance(pair, 1)
+        pair.esme.tick(pair.now_s)
+    assert pair.esme.state is State.CLOSED
