@@ -46,19 +46,23 @@ class Result:
 
 
 class Runner:
-    """`await run()` once; `told` is called with each scenario that begins and each result."""
+    """`await run()` once; `told` is called with each scenario that begins and each result, `revive` when the
+    ESME is lost: it may start it again, so that the rest can be judged.
+    """
 
     def __init__(
         self,
         options: Options,
         scenarios: Iterable[Scenario],
         told: Callable[[Scenario | Result], None] = lambda news: None,
+        revive: Callable[[], None] | None = None,
     ) -> None:
         self.options = options
         self.scenarios = list(scenarios)
         self.results: list[Result] = []
         self.lab = Lab(options)
         self._told = told
+        self._revive = revive
         self._gone = ""  # why nothing can be judged any more
 
     async def run(self) -> list[Result]:
@@ -119,11 +123,21 @@ class Runner:
         try:
             await self.lab.check_health()
         except (Failed, Inconclusive) as reason:
-            for peer in self.lab.open_peers:
-                peer.close()
-            try:
-                await self.lab.check_health()
-            except (Failed, Inconclusive) as again:
-                self._gone = f"the ESME was lost after {self.lab.record.scenario}: {again}"
+            lost = await self._second_look()
+            if lost and self._revive is not None:
+                self._revive()
+                lost = await self._second_look()
+            if lost:
+                self._gone = f"the ESME was lost after {self.lab.record.scenario}: {lost}"
+            return str(reason)
+        return ""
+
+    async def _second_look(self) -> str:
+        """What is wrong with the ESME on a new connection."""
+        for peer in self.lab.open_peers:
+            peer.close()
+        try:
+            await self.lab.check_health()
+        except (Failed, Inconclusive) as reason:
             return str(reason)
         return ""
