@@ -12,7 +12,7 @@ from gateway.flow.intake import Incomplete, Intake, Line
 from gateway.flow.messages import Mo, Verdict
 from gateway.flow.pipeline import Pipeline
 from gateway.links.connection import Connection
-from gateway.smpp.constants import CommandStatus
+from gateway.smpp.constants import MAX_MESSAGE_ID_33, CommandStatus, Version
 from gateway.smpp.pdu import DataSm, MessageResp, Pdu, Sm
 from gateway.smpp.receipts import Kind, kind_of
 from location_store.errors import StoreError
@@ -64,6 +64,8 @@ class Receiving:
 
         def answer(status: int) -> None:
             message_id = self._message_id() if park_first and status == 0 else ""
+            if connection.session.version < Version.V3_4:
+                message_id = message_id[-MAX_MESSAGE_ID_33:]  # what counts up
             connection.respond(pdu, _response(pdu, status, message_id))
 
         kind = kind_of(pdu)

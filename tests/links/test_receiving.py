@@ -7,7 +7,8 @@ import pytest
 from gateway.flow.intake import Line
 from gateway.links.receiving import Receiving
 from gateway.smpp import pdu as p
-from gateway.smpp.constants import CommandStatus
+from gateway.smpp.constants import CommandStatus, Version
+from gateway.smpp.session import SessionConfig
 from gateway.sms.alphabets import Alphabet
 from tests.flow.harness import PLAIN
 
@@ -15,13 +16,29 @@ LINE = Line("smsc-1", PLAIN, Alphabet.GSM)
 
 
 class Wire:
-    """Keeps the responses given to it."""
+    """Keeps the responses given to it; its session has agreed on a version."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: Version = Version.V3_4) -> None:
+        self.session = SessionConfig(version=version)
         self.statuses: list[int] = []
+        self.message_ids: list[str] = []
 
     def respond(self, _request: p.Pdu, response: p.Pdu) -> None:
         self.statuses.append(response.command_status)
+        if isinstance(response, p.MessageResp):
+            self.message_ids.append(response.message_id)
+
+
+def receiving_of(refused: list[tuple[str, str]]) -> Receiving:
+    nothing: Any = None  # none of these requests gets as far as the flow
+    return Receiving(
+        intake=nothing,
+        pipeline=nothing,
+        wall=lambda: 0.0,
+        on_refused=lambda route, what: refused.append((route, what)),
+        on_park=nothing,
+        message_id=lambda: "0190fe12345678",
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,15 +55,17 @@ def test_neither_answered_nor_queued(request_: p.Pdu, statuses: list[int], kind:
     """A receipt is acknowledged, a notice is not (it has no response), what we do not offer is refused."""
     wire: Any = Wire()
     refused: list[tuple[str, str]] = []
-    nothing: Any = None  # none of these gets as far as the flow
-    receiving = Receiving(
-        intake=nothing,
-        pipeline=nothing,
-        wall=lambda: 0.0,
-        on_refused=lambda route, what: refused.append((route, what)),
-        on_park=nothing,
-        message_id=lambda: "1",
-    )
-    receiving.received(wire, request_, LINE, park_first=False)
+    receiving_of(refused).received(wire, request_, LINE, park_first=False)
     assert wire.statuses == statuses
     assert refused == ([("smsc-1", kind)] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("version", "message_id"), [(Version.V3_4, "0190fe12345678"), (Version.V3_3, "12345678")]
+)
+def test_message_ids_of_3_3(version: Version, message_id: str) -> None:
+    """A listener's client of SMPP 3.3 gets a message_id of 8 hex digits: more have no place."""
+    wire: Any = Wire(version)
+    receipt = p.SubmitSm(esm_class=0x04, short_message=b"id:1")
+    receiving_of([]).received(wire, receipt, LINE, park_first=True)
+    assert wire.message_ids == [message_id]
