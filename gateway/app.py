@@ -34,6 +34,12 @@ def serve(config: Config, worker_count: int = 1) -> None:
     """Run until SIGTERM or SIGINT; returns after the drain. Raises GatewayError or StoreError when it
     cannot start.
     """
+    for smsc in config.smsc:
+        if 0 < smsc.rate_per_s < worker_count and worker_count > 1:
+            raise GatewayError(
+                f"smsc {smsc.name!r}: rate_per_s = {smsc.rate_per_s:g} cannot be shared by {worker_count} "
+                "workers; raise it, or serve with fewer --workers"
+            )
     keys = KeyFile.load(config.keys.file)  # before anything is opened: the commonest mistake
     with engine.opened(config.redis.url, config.data.dir) as url:
         if worker_count == 1:
@@ -124,7 +130,8 @@ class Gateway:
             places=Places.load(),
             clock=MonotonicClock(loop),
             reactor=reactor,
-            listening=me.index == 0,
+            worker_index=me.index,
+            workers=me.total,
             message_id=lambda: f"{me.index:x}{next(ids):x}",
         )
         self._publishing: asyncio.Task[None] | None = None

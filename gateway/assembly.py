@@ -24,6 +24,7 @@ from gateway.redis.library import LIBRARY
 from gateway.redis.park import RedisPark
 from gateway.redis.turns import RedisParts, RedisTurns
 from gateway.smpp.pdu import DeliverSm, SubmitSm
+from gateway.smpp.throttle import share
 from gateway.sms.alphabets import Alphabet
 from gateway.sms.segments import Style
 from gateway.sweeping import Sweeping
@@ -154,10 +155,12 @@ def assemble(
     places: Places,
     clock: Clock,
     reactor: Any,
-    listening: bool,
+    worker_index: int,
+    workers: int,
     message_id: Callable[[], str],
 ) -> Parts:
     """Make every part and join them. Nothing is connected or listening yet but the store's connection."""
+    listening = worker_index == 0
     metrics = Metrics()
     metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
     metrics.timers.set_function(lambda: len(reactor.getDelayedCalls()))
@@ -217,7 +220,15 @@ def assemble(
         message_id=message_id,
     )
     links = [
-        SmscLink(smsc, i, lines[smsc.name], reactor=reactor, routes=routes, receiving=receiving)
+        SmscLink(
+            smsc,
+            i,
+            lines[smsc.name],
+            rate_per_s=share(smsc.rate_per_s, worker_index, 1 if smsc.bind == "outbind" else workers),
+            reactor=reactor,
+            routes=routes,
+            receiving=receiving,
+        )
         for i, smsc in enumerate(config.smsc)
         if listening or smsc.bind != "outbind"  # a port can be had once
     ]

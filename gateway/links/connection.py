@@ -1,8 +1,13 @@
 """One SMPP connection: the sans-IO session on a Twisted transport, whichever side opened it.
 
 Invariants: what a turn of the event loop produced leaves in one write; requests that have to wait (for the
-window, the configured rate or a pause of the SMSC) leave in their order; every request's future ends, at
-the latest when the connection does.
+window, the rate or a peer that does not read) leave in their order, those that the SMSC throttled before the
+others; every request's future ends, at the latest when the connection does.
+
+Memory is bounded against a peer that floods and does not read: once the transport holds more than its 64
+KiB, nothing is read from the peer and no request leaves until it has taken them. Its responses wait with the
+rest, which is no deadlock: whatever is owed has a deadline of its own, and a peer that reads nothing for
+`enquire_link_s` + `enquire_timeout_s` is dropped.
 """
 
 import asyncio
@@ -18,6 +23,7 @@ from twisted.python.failure import Failure
 
 from gateway.config.models import Timers
 from gateway.smpp import events
+from gateway.smpp.errors import SessionError, Unencodable
 from gateway.smpp.pdu import Pdu
 from gateway.smpp.session import Session, SessionConfig
 from gateway.smpp.states import Role
@@ -25,13 +31,18 @@ from gateway.smpp.throttle import Throttle
 
 #: Requests that may wait for a slot of the window; more is refused, so that memory stays flat.
 QUEUE_LIMIT = 10_000
-
+#: How long a peer that does not read may keep a connection that we have closed.
+CLOSE_TIMEOUT_S = 2.0
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class LostError(Exception):
     """The connection ended, or no response came in time: whether the peer took the request is unknown."""
+
+
+class UnsentError(LostError):
+    """The connection ended before the request left: another may be tried at once."""
 
 
 class OverfullError(Exception):
@@ -101,6 +112,22 @@ def within(peer: str, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
 
+class _Request:
+    """One of our requests on its way."""
+
+    __slots__ = ("future", "not_after_s", "pdu", "sent_s")
+
+    def __init__(self, pdu: Pdu, future: asyncio.Future[Pdu], not_after_s: float) -> None:
+        self.pdu = pdu
+        self.future = future
+        self.not_after_s = not_after_s
+        self.sent_s = 0.0
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
 class Connection(Protocol):
     def __init__(
         self,
@@ -114,18 +141,20 @@ class Connection(Protocol):
     ) -> None:
         """`soon`: the event loop's call_soon where there is one; Twisted's timers cost ten times as much."""
         self.session = session
-        self.peer = ""
         self._wire: Any = None  # the transport; an ITCPTransport, which mypy cannot read
         self._owner = owner
         self._clock = clock
         self._soon: Soon = soon or (lambda call: clock.callLater(0, call))
         self._throttle = throttle
         self._on_start = on_start
-        self._waiting: deque[tuple[Pdu, asyncio.Future[Pdu], float]] = deque()
+        self._waiting: deque[_Request] = deque()
+        self._throttled: deque[_Request] = deque()  # their turn comes before that of `_waiting`
+        self._unread = False  # the peer does not take what we write
         self._flushing = False
         self._ticking: Delayed | None = None
         self._ticking_at_s = 0.0
         self._pumping: Delayed | None = None
+        self._aborting: Delayed | None = None
         self._ended = False
 
     # Twisted's side
@@ -134,7 +163,7 @@ class Connection(Protocol):
         self._wire = self.transport
         if hasattr(self._wire, "setTcpNoDelay"):  # transports in memory have none
             self._wire.setTcpNoDelay(True)
-        self.peer = getattr(self._wire.getPeer(), "host", "")
+        self._wire.registerProducer(self, True)
         if self._on_start is not None:
             self._on_start(self)
         self.flush_soon()
@@ -145,8 +174,28 @@ class Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
         self._dispatch(self.session.connection_lost())
         self._end(reason.getErrorMessage())
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name: its buffer is full
+        self._unread = True
+        if self.session.counters.received:  # before it, TLS pauses us for a handshake that it has to read
+            self._wire.pauseProducing()
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name: its buffer is empty
+        self._unread = False
+        self._wire.resumeProducing()
+        self._pump_soon()
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name; connectionLost follows
+        pass
 
     # our side
+
+    @property
+    def peer(self) -> str:
+        """Its address; behind a proxy the real one, once its header has come."""
+        return getattr(self._wire.getPeer(), "host", "") if self._wire is not None else ""
 
     @property
     def may_transmit(self) -> bool:
@@ -160,21 +209,22 @@ class Connection(Protocol):
 
     @property
     def load(self) -> int:
-        return self.session.in_flight + len(self._waiting)
+        return self.session.in_flight + len(self._waiting) + len(self._throttled)
 
-    def request(self, pdu: Pdu, not_after_s: float = inf) -> asyncio.Future[Pdu]:
+    def request(self, pdu: Pdu, not_after_s: float = inf, *, throttled: bool = False) -> asyncio.Future[Pdu]:
         """Send `pdu` as soon as the window and the rate allow, but not later than `not_after_s` of the
-        clock; its response. Raises (in the future) LostError, TooLateError or OverfullError.
+        clock; its response. `throttled`: the SMSC refused it as such, so it goes before those that have not
+        been sent yet. Raises (in the future) LostError, TooLateError, OverfullError or Unencodable.
         """
         future: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
-        if self._ended or len(self._waiting) >= QUEUE_LIMIT:
-            future.set_exception(
-                LostError("not connected") if self._ended else OverfullError("too much is waiting")
-            )
-            return future
-        self._waiting.append((pdu, future, not_after_s))
-        if self._pumping is None:
-            self._pump()
+        if self._ended:
+            future.set_exception(UnsentError("not connected"))
+        elif len(self._waiting) >= QUEUE_LIMIT:
+            future.set_exception(OverfullError("too much is waiting"))
+        else:
+            queue = self._throttled if throttled else self._waiting
+            queue.append(_Request(pdu, future, not_after_s))
+            self._pump_soon()
         return future
 
     def respond(self, request: Pdu, response: Pdu) -> None:
@@ -191,8 +241,10 @@ class Connection(Protocol):
     def close(self) -> None:
         """Write what is due, then end the connection."""
         self._flush()
-        if self._wire is not None:
+        if self._wire is not None and self._aborting is None:
+            self._wire.unregisterProducer()  # else it would be waited for
             self._wire.loseConnection()
+            self._aborting = self._clock.callLater(CLOSE_TIMEOUT_S, self._wire.abortConnection)
 
     def flush_soon(self) -> None:
         """Write once at the end of this turn of the loop."""
@@ -202,23 +254,33 @@ class Connection(Protocol):
 
     # inside
 
+    def _pump_soon(self) -> None:
+        if self._pumping is None and not self._ended:
+            self._pump()
+
     def _pump(self) -> None:
-        """Move waiting requests into the window, as many as the rate and the SMSC's pauses allow now."""
+        """Move waiting requests into the window, as many as the peer, the rate and its pauses allow now."""
         self._pumping = None
         now_s = self._clock.seconds()
-        while self._waiting and self.session.window_free > 0:
-            wait_s = self._throttle.wait_s(now_s)
+        throttle, session = self._throttle, self.session
+        while (queue := self._throttled or self._waiting) and session.window_free > 0 and not self._unread:
+            wait_s = throttle.wait_s(now_s)
             if wait_s > 0:
                 self._pumping = self._clock.callLater(wait_s, self._pump)
                 break
-            pdu, future, not_after_s = self._waiting.popleft()
-            if future.done():
+            request = queue.popleft()
+            if request.future.done():
                 continue
-            if now_s > not_after_s:
-                future.set_exception(TooLateError())
+            if now_s > request.not_after_s:
+                request.fail(TooLateError())
                 continue
-            self.session.request(pdu, now_s, future)
-            self._throttle.sent(now_s)
+            try:
+                session.request(request.pdu, now_s, request)
+            except (Unencodable, SessionError) as error:
+                request.fail(error)
+                continue
+            request.sent_s = now_s
+            throttle.sent(now_s)
         self.flush_soon()
 
     def _flush_in_time(self) -> None:
@@ -257,25 +319,30 @@ class Connection(Protocol):
             if isinstance(event, events.Incoming):
                 self._owner.request_received(self, event.pdu)
             elif isinstance(event, events.Response):
-                self._throttle.answered(event.pdu.command_status, now_s)
-                if not event.context.done():
-                    event.context.set_result(event.pdu)
+                self._answered(event.context, event.pdu, now_s)
             elif isinstance(event, events.Expired):
-                _fail(event.context, "no response in time")
+                self._throttle.expired(event.context.sent_s, now_s)
+                event.context.fail(LostError("no response in time"))
             elif isinstance(event, events.Closed):
                 closed = event
             elif not isinstance(event, events.Refused | events.Unbinding):  # the session answered these
                 self._owner.bind_event(self, event)
         if closed is not None:
-            for future in closed.contexts:
-                _fail(future, closed.reason.value)
+            for request in closed.contexts:
+                request.fail(LostError(closed.reason.value))
             self.close()
             self._end(closed.reason.value)
             return
-        if self._waiting and self._pumping is None:
-            self._pump()
+        if self._waiting or self._throttled:
+            self._pump_soon()
         if self.session.has_data or self._ticking is None:
             self.flush_soon()
+
+    def _answered(self, request: _Request, response: Pdu, now_s: float) -> None:
+        congestion_state = response.congestion_state if response.tlvs else None
+        self._throttle.answered(response.command_status, request.sent_s, now_s, congestion_state)
+        if not request.future.done():
+            request.future.set_result(response)
 
     def _end(self, why: str) -> None:
         if self._ended:
@@ -284,12 +351,8 @@ class Connection(Protocol):
         for timer in (self._ticking, self._pumping):
             if timer is not None and timer.active():
                 timer.cancel()
-        waiting, self._waiting = self._waiting, deque()
-        for _, future, _ in waiting:
-            _fail(future, why)
+        for queue in (self._throttled, self._waiting):
+            for request in queue:
+                request.fail(UnsentError(why))
+            queue.clear()
         self._owner.connection_ended(self, why)
-
-
-def _fail(future: asyncio.Future[Pdu], why: str) -> None:
-    if not future.done():
-        future.set_exception(LostError(why))

@@ -1,15 +1,19 @@
 """The flow's `Outbox`: which connections an answer can leave by, in which parts, and what its responses
 mean.
+
+Order per subscriber: the flow begins with his next answer when this one has ended, and its parts leave one
+after the other, each when the SMSC has accepted the one before. So whatever is throttled, lost or slow, no
+two requests of a subscriber are under way at a time, and none overtakes another. Others' fill the window.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
-from gateway.links.connection import Connection, LostError, OverfullError, TooLateError
+from gateway.links.connection import Connection, LostError, OverfullError, TooLateError, UnsentError
 from gateway.smpp.constants import CommandStatus, status_name
+from gateway.smpp.errors import Unencodable
 from gateway.smpp.pdu import DeliverSm, Pdu, SubmitSm
 from gateway.smpp.throttle import THROTTLED
 from gateway.sms.segments import Part, Style, segment
@@ -25,6 +29,18 @@ TEMPORARY = frozenset(
 )
 #: A part that the SMSC throttles is sent again so often before the whole message goes to the park.
 THROTTLED_TRIES = 8
+#: Links that end before a request has left by them, until the message goes to the park.
+UNSENT_TRIES = 4
+NO_LINK = Outcome(Sending.LATER, "no_link")
+NO_RESPONSE = Outcome(Sending.LATER, "no_response")
+_UNSENT = Outcome(Sending.LATER, "unsent")
+_UNANSWERED = {
+    UnsentError: _UNSENT,
+    LostError: NO_RESPONSE,
+    OverfullError: NO_LINK,
+    TooLateError: Outcome(Sending.LATER, "expired"),
+    Unencodable: Outcome(Sending.REFUSED, "unencodable"),
+}
 
 
 class Routes:
@@ -77,20 +93,23 @@ class Routes:
         return None
 
     async def send(self, route: str, mt: Mt) -> Outcome:
-        chosen = self._choose(route)
-        if chosen is None:
-            return Outcome(Sending.LATER, "no_link")
-        name, connection = chosen
-        request = self._request_class[name]
-        parts = self._parts(mt.text, self._style[name])
-        if len(parts) == 1:
-            return await self._part(name, connection, request, mt, parts[0])
-        outcomes = await asyncio.gather(*(self._part(name, connection, request, mt, p) for p in parts))
-        for sending in (Sending.REFUSED, Sending.LATER):
-            for outcome in outcomes:
-                if outcome.sending is sending:
-                    return outcome
-        return ACCEPTED
+        for _ in range(UNSENT_TRIES):
+            chosen = self._choose(route)
+            if chosen is None:
+                break
+            outcome = await self._send_by(*chosen, mt)
+            if outcome is not _UNSENT:
+                return outcome
+        return NO_LINK
+
+    async def _send_by(self, name: str, connection: Connection, mt: Mt) -> Outcome:
+        outcome = ACCEPTED
+        for index, part in enumerate(self._parts(mt.text, self._style[name])):
+            outcome = await self._part(name, connection, mt, part)
+            if outcome.sending is not Sending.ACCEPTED:
+                # Another link would cut it otherwise: only what has not begun is begun there at once.
+                return NO_LINK if outcome is _UNSENT and index else outcome
+        return outcome
 
     def _parts(self, text: str, style: Style) -> tuple[Part, ...]:
         parts = _cut(text, style)
@@ -99,18 +118,11 @@ class Routes:
             parts = segment(text, self._reference, style)
         return parts
 
-    async def _part(
-        self,
-        name: str,
-        connection: Connection,
-        request: type[SubmitSm] | type[DeliverSm],
-        mt: Mt,
-        part: Part,
-    ) -> Outcome:
-        for _ in range(THROTTLED_TRIES):
+    async def _part(self, name: str, connection: Connection, mt: Mt, part: Part) -> Outcome:
+        for number in range(THROTTLED_TRIES):
             try:
                 response: Pdu = await connection.request(
-                    request(
+                    self._request_class[name](
                         source=mt.source,
                         destination=mt.destination,
                         esm_class=part.esm_class,
@@ -119,14 +131,13 @@ class Routes:
                         tlvs=part.tlvs,
                     ),
                     mt.not_after_s,
+                    throttled=number > 0,
                 )
-            except TooLateError:
-                return Outcome(Sending.LATER, "expired")
-            except OverfullError:
-                return Outcome(Sending.LATER, "no_link")
-            except LostError:
-                self._on_status(name, "no_response")
-                return Outcome(Sending.LATER, "no_response")
+            except tuple(_UNANSWERED) as error:
+                outcome = _UNANSWERED[type(error)]
+                if outcome is NO_RESPONSE:
+                    self._on_status(name, outcome.reason)
+                return outcome
             status = response.command_status
             if status == 0:
                 self._on_status(name, "ESME_ROK")
@@ -135,7 +146,7 @@ class Routes:
             self._on_status(name, word)
             if status not in THROTTLED:
                 return Outcome(Sending.LATER if status in TEMPORARY else Sending.REFUSED, word)
-            # The connection pauses as a whole; this part waits its turn again.
+            # The link pauses as a whole; this part goes before what has not been sent yet.
         return Outcome(Sending.LATER, "throttled")
 
 

@@ -31,6 +31,8 @@ from gateway.smpp.throttle import Throttle
 log = structlog.get_logger("cxmyd")
 
 CONNECT_TIMEOUT_S = 10.0
+#: A response that takes this part of its time limit is a sign that the SMSC is overloaded.
+SLOW_SHARE = 4
 _TYPES = {
     "transceiver": (BindType.TRANSCEIVER,),
     "transmitter+receiver": (BindType.TRANSMITTER, BindType.RECEIVER),
@@ -49,14 +51,25 @@ class SmscLink:
     """All binds to one `[[smsc]]`."""
 
     def __init__(
-        self, smsc: Smsc, index: int, line: Line, *, reactor: Any, routes: Routes, receiving: Receiving
+        self,
+        smsc: Smsc,
+        index: int,
+        line: Line,
+        *,
+        rate_per_s: float,
+        reactor: Any,
+        routes: Routes,
+        receiving: Receiving,
     ) -> None:
+        """`rate_per_s`: this process's share of the configured one."""
         self.smsc = smsc
         self._line = line
         self._reactor = reactor
         self._routes = routes
         self._receiving = receiving
         self._tls = client_options(smsc.host, smsc.tls, f"smsc[{index}]") if smsc.tls else None
+        # One for all binds and for good: neither several nor a new one may send faster.
+        self._throttle = Throttle(rate_per_s, smsc.response_timeout_s / SLOW_SHARE)
         self._bound: dict[Connection, float] = {}  # and since when
         self._open: dict[Connection, asyncio.Future[_Ending]] = {}
         self._refused: dict[Connection, int] = {}
@@ -166,7 +179,7 @@ class SmscLink:
             new_session(Role.ESME, smsc, self._reactor.seconds()),
             self,
             self._reactor,
-            throttle=Throttle(smsc.rate_per_s / smsc.binds),
+            throttle=self._throttle,
             soon=asyncio.get_running_loop().call_soon,
             on_start=None if waits else lambda c: self._bind(c, bind_type),
         )

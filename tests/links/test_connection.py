@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from gateway.links.connection import Connection, LostError, TooLateError
+from gateway.links.connection import CLOSE_TIMEOUT_S, Connection, LostError, TooLateError, UnsentError
 from gateway.smpp import events, pdu
 from gateway.smpp.constants import CommandStatus
 from gateway.smpp.pdu import Pdu
@@ -187,6 +187,86 @@ def test_a_request_whose_time_is_over_never_leaves() -> None:
         pair.clock.advance(0.2)
         assert isinstance(late.exception(), TooLateError)
         assert pair.exchange() == []
+
+    run(scenario)
+
+
+def test_what_was_throttled_goes_before_what_was_not_sent() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        futures = [pair.connection.request(submit(str(n))) for n in range(4)]  # the window is 2
+        refused = [event.pdu for event in pair.exchange() if isinstance(event, events.Incoming)]
+        for request in refused:
+            status = CommandStatus.ESME_RTHROTTLED
+            pair.smsc.respond(request.sequence_number, pdu.SubmitSmResp(command_status=status))
+        pair.exchange()
+        assert [f.result().command_status for f in futures[:2]] == [status, status]
+        for digits in ("0", "1"):
+            pair.connection.request(submit(digits), throttled=True)
+        pair.clock.pump([0.5] * 8)
+        again = [event.pdu for event in pair.exchange() if isinstance(event, events.Incoming)]
+        assert [r.destination.digits for r in again if isinstance(r, pdu.SubmitSm)] == ["0", "1"]
+
+    run(scenario)
+
+
+def test_what_never_left_is_told_from_what_may_have_arrived() -> None:
+    """The one can be sent elsewhere at once, the other not without the danger of a second answer."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        futures = [pair.connection.request(submit(str(n))) for n in range(4)]
+        pair.exchange()
+        pair.connection.connectionLost()
+        assert [isinstance(f.exception(), UnsentError) for f in futures] == [False, False, True, True]
+
+    run(scenario)
+
+
+def test_what_cannot_be_encoded_fails_alone() -> None:
+    async def scenario() -> None:
+        pair = Pair()
+        wrong = pair.connection.request(pdu.SubmitSm(short_message=b"x" * 300))
+        right = pair.connection.request(submit("1"))
+        (event,) = pair.exchange()
+        assert isinstance(event, events.Incoming)
+        pair.smsc.respond(event.pdu.sequence_number, pdu.SubmitSmResp(message_id="m"))
+        pair.exchange()
+        assert isinstance(wrong.exception(), ValueError)
+        assert right.result().command_status == 0
+
+    run(scenario)
+
+
+def test_a_peer_that_does_not_read_is_sent_nothing_more_and_not_read() -> None:
+    """Until it has taken what is written; then all goes on by itself."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        pair.connection.pauseProducing()  # the transport's buffer is full
+        assert pair.wire.producerState == "paused"
+        pair.connection.request(submit("1"))
+        assert pair.exchange() == []
+        pair.connection.resumeProducing()
+        assert pair.wire.producerState == "producing"
+        assert len(pair.exchange()) == 1
+
+    run(scenario)
+
+
+def test_a_closed_connection_is_cut_when_the_peer_does_not_take_the_rest() -> None:
+    """Whoever does not read cannot keep it for ever."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        wire: Any = pair.wire
+        aborted: list[bool] = []
+        wire.abortConnection = lambda: aborted.append(True)
+        pair.connection.close()
+        pair.clock.advance(CLOSE_TIMEOUT_S / 2)
+        assert aborted == []
+        pair.clock.advance(CLOSE_TIMEOUT_S)
+        assert aborted == [True]
 
     run(scenario)
 
