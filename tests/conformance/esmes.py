@@ -152,7 +152,7 @@ def _command(esme: Esme, folder: Path, more: str) -> Iterator[list[str | Path]]:
         node = shutil.which("node")
         if node is None or not (_NPM / "node_modules").is_dir():
             raise FileNotFoundError("node or its packages are not installed: `make test` installs them")
-        yield [node, _NPM / "esme.js", *words]
+        yield [node, _HERE / "npm_esme.js", *words]
     elif esme.name == "smpplib":
         yield [sys.executable, _HERE / "smpplib_esme.py", *words]
     else:
