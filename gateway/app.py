@@ -2,8 +2,7 @@
 here, nothing decided.
 
 The event loop is uvloop under Twisted's asyncio reactor, so that Twisted's connections, our Redis
-connections and aiohttp share it. Twisted's timers are put on the monotonic clock before anything is
-scheduled: they follow the wall clock otherwise, and do not fire while it is set back.
+connections and aiohttp share it.
 """
 
 import asyncio
@@ -51,7 +50,9 @@ def serve(config: Config, worker_count: int = 1) -> None:
 def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    reactor = _install_reactor(loop)
+    from gateway.links.reactor import install  # noqa: PLC0415 - Twisted takes its time to load
+
+    reactor = install(loop)
     # Twisted's own failures as JSON events too, by way of the standard library's logging.
     observer: Any = STDLibLogObserver()
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
@@ -83,18 +84,6 @@ def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
     reactor.run(installSignalHandlers=False)
     if failures:
         raise failures[0]
-
-
-def _install_reactor(loop: asyncio.AbstractEventLoop) -> Any:
-    from twisted.internet import asyncioreactor  # noqa: PLC0415 - before anything imports the default reactor
-
-    install: Any = asyncioreactor.install
-    install(loop)
-    from twisted.internet import reactor  # noqa: PLC0415 - the one just installed
-
-    ours: Any = reactor
-    ours.seconds = time.monotonic
-    return ours
 
 
 class MonotonicClock:
