@@ -8,7 +8,7 @@ empty answer.
 import hmac
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from gateway.dialog import state as dialog_state
@@ -41,6 +41,8 @@ ANSWERS_KEPT = 4096
 # Pure functions, and most messages are alike. A text is kept without its sender.
 _intent_of = lru_cache(1024)(parse)
 _step = lru_cache(1024)(step)
+
+_Default = TypeVar("_Default", Carrier, None)
 
 
 #: A history, packed; or of two records, while a key is being rotated.
@@ -185,7 +187,7 @@ def _kept(
     return dialog_state.pack(after), dialog_state.expires_s(after, now_s, zone) - int(now_s)
 
 
-def carrier_of(number: str, numbers: Mapping[str, Carrier], default: Carrier) -> Carrier:
+def carrier_of(number: str, numbers: Mapping[str, Carrier], default: _Default) -> Carrier | _Default:
     """The carrier whose number was texted, or an extension of it (10086123); else the link's own."""
     exact = numbers.get(number)
     if exact is not None:

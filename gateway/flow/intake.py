@@ -61,6 +61,10 @@ class Intake:
         self._country = default_country
         self._digest_key = pseudonyms.subkey("dedup")
 
+    def is_ours(self, number: str) -> bool:
+        """Whether it is a number of a carrier in use, or an extension of one."""
+        return carrier_of(number, self._numbers, None) is not None
+
     def whole(self, pdu: Sm | DataSm, line: Line, now_s: float) -> Mo | None:
         """The message, when it is not a part of a longer one (then None: `joined`)."""
         what = content(pdu)

@@ -11,9 +11,10 @@ from typing import Any
 from gateway.flow.intake import Incomplete, Intake, Line
 from gateway.flow.messages import Mo, Verdict
 from gateway.flow.pipeline import Pipeline
+from gateway.links import operations
 from gateway.links.connection import Connection
 from gateway.smpp.constants import MAX_MESSAGE_ID_33, CommandStatus, Version
-from gateway.smpp.pdu import DataSm, MessageResp, Pdu, Sm
+from gateway.smpp.pdu import DataSm, MessageResp, Pdu, Sm, SubmitMulti, SubmitMultiResp
 from gateway.smpp.receipts import Kind, kind_of
 from location_store.errors import StoreError
 
@@ -58,15 +59,25 @@ class Receiving:
         if pdu.response is None:  # alert_notification: nobody waits for a word
             self._on_refused(line.route, "notice")
             return
+        request = pdu
+        if isinstance(request, SubmitMulti):
+            taken = operations.submit_sm_of(request, self._intake.is_ours)
+            if isinstance(taken, CommandStatus):
+                connection.respond(request, _response(request, taken, ""))
+                return
+            pdu = taken
         if not isinstance(pdu, Sm | DataSm):
-            connection.respond(pdu, _response(pdu, CommandStatus.ESME_RINVCMDID, ""))
+            connection.respond(pdu, operations.refusal(pdu))
             return
 
         def answer(status: int) -> None:
             message_id = self._message_id() if park_first and status == 0 else ""
             if connection.session.version < Version.V3_4:
                 message_id = message_id[-MAX_MESSAGE_ID_33:]  # what counts up
-            connection.respond(pdu, _response(pdu, status, message_id))
+            response = _response(request, status, message_id)
+            if status == 0 and isinstance(request, SubmitMulti) and isinstance(response, SubmitMultiResp):
+                response.unsuccess = operations.unsuccessful(request, pdu.destination)
+            connection.respond(request, response)
 
         kind = kind_of(pdu)
         if kind is not Kind.QUERY:

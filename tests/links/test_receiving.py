@@ -30,15 +30,23 @@ class Wire:
 
 
 def receiving_of(refused: list[tuple[str, str]]) -> Receiving:
+    intake: Any = Knowing()
     nothing: Any = None  # none of these requests gets as far as the flow
     return Receiving(
-        intake=nothing,
+        intake=intake,
         pipeline=nothing,
         wall=lambda: 0.0,
         on_refused=lambda route, what: refused.append((route, what)),
         on_park=nothing,
         message_id=lambda: "0190fe12345678",
     )
+
+
+class Knowing:
+    """Knows no number as ours."""
+
+    def is_ours(self, _number: str) -> bool:
+        return False
 
 
 @pytest.mark.parametrize(
@@ -48,7 +56,13 @@ def receiving_of(refused: list[tuple[str, str]]) -> Receiving:
         (p.DeliverSm(esm_class=0x04, short_message=b"id:1 stat:DELIVRD"), [0], "receipt"),
         (p.DeliverSm(esm_class=0x20, short_message=b"id:1 stat:ENROUTE"), [0], "receipt"),
         (p.DeliverSm(esm_class=0x08, short_message=b"CXMYD"), [0], "other"),
-        (p.QuerySm(message_id="1"), [CommandStatus.ESME_RINVCMDID], None),
+        (p.QuerySm(message_id="1"), [CommandStatus.ESME_RQUERYFAIL], None),
+        (p.CancelSm(message_id="1"), [CommandStatus.ESME_RCANCELFAIL], None),
+        (p.ReplaceSm(message_id="1"), [CommandStatus.ESME_RREPLACEFAIL], None),
+        (p.BroadcastSm(), [CommandStatus.ESME_RBCASTFAIL], None),
+        (p.QueryBroadcastSm(), [CommandStatus.ESME_RBCASTQUERYFAIL], None),
+        (p.CancelBroadcastSm(), [CommandStatus.ESME_RBCASTCANCELFAIL], None),
+        (p.SubmitMulti(destinations=("friends",)), [CommandStatus.ESME_RINVDLNAME], None),
     ],
 )
 def test_neither_answered_nor_queued(request_: p.Pdu, statuses: list[int], kind: str | None) -> None:
