@@ -27,11 +27,18 @@ def wellformed(received: Received) -> str:
     """What is wrong with a PDU of the ESME; empty when nothing is."""
     if received.name.startswith("command "):
         return "an unknown command_id"
+    if received.is_response and len(received.frame) == wire.HEADER_OCTETS:
+        return "" if received.status or received.name in _WITHOUT_BODY else "a response without its body"
     try:
         received.decoded()
     except pdus.PduError as error:
         return error.why
     return ""
+
+
+_WITHOUT_BODY = frozenset(
+    {"enquire_link_resp", "unbind_resp", "cancel_sm_resp", "replace_sm_resp", "cancel_broadcast_sm_resp"}
+)
 
 
 def require(condition: object, expected: str, came: str) -> None:
@@ -79,12 +86,18 @@ async def broken_stream(lab: Lab, peer: Peer) -> None:
     peer.close()
 
 
-async def silence_then_alive(peer: Peer) -> None:
-    """Nothing comes, and the session lives: an enquire_link is the next thing that is answered.
+async def unanswered(peer: Peer, *, may_close: bool = False) -> None:
+    """What was just sent gets no answer, and the session lives: an enquire_link is the next thing that is
+    answered, apart from requests that still were.
 
     No time is spent on the silence: an ESME answers in order, so an answer to what went before would stand
     in front of this one.
     """
+    before = len(peer.inbox)
     number = peer.request("enquire_link")
-    expect_answer(await peer.answer_to(number), "enquire_link_resp", wire.ROK)
-    await peer.silence(for_s=0.02)
+    answer = await (peer.reaction_to(number) if may_close else peer.answer_to(number))
+    for received in peer.inbox[before:]:
+        if received.is_response and received.sequence not in peer.asked:
+            raise Failed("no answer at all", f"{received} came")
+    if answer is not None:
+        expect_answer(answer, "enquire_link_resp", wire.ROK)

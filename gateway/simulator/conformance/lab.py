@@ -56,7 +56,10 @@ class Lab:
         self.port = 0
         self._awaited: list[asyncio.Future[Peer]] = []
         self._counter = count(1)
-        self._admit: Callable[[Received], int] = self._check_bind
+        #: A scenario's policy for the binds of the next connections: the command_status to answer with.
+        self.admit: Callable[[Received], int] = self.check_bind
+        #: A scenario's deed on every connection that opens.
+        self.greet: Callable[[Peer], object] = _leave_alone
 
     async def start(self) -> None:
         """Listen. Raises ListenError."""
@@ -92,14 +95,15 @@ class Lab:
 
     def _connected(self) -> Peer:
         peer = Peer(len(self.peers) + 1, self.record, self.bell, self.timing)
-        peer.admit = self._admit
+        peer.admit = self.admit
+        peer.greet = lambda: self.greet(peer)
         self.peers.append(peer)
         if self._awaited:
             peer.held = True
             asyncio.get_running_loop().call_soon(self._awaited.pop(0).set_result, peer)
         return peer
 
-    def _check_bind(self, bind: Received) -> int:
+    def check_bind(self, bind: Received) -> int:
         """The command_status for a bind: whether its name and password are those of the options."""
         system_id, password = (field.decode("latin-1") for field in bind.frame[16:].split(b"\0")[:2])
         if self.options.system_id not in (None, system_id):
@@ -137,6 +141,18 @@ class Lab:
         if peer is None:
             raise Inconclusive(f"the ESME was not bound within {self.patience_s:g} s")
         return peer
+
+    async def all_bound(self, *, extra_s: float = 0.0) -> None:
+        """Wait until the ESME has all its binds. Fails when it has not in time; `extra_s`: what it may
+        take beside its pause between two attempts.
+        """
+
+        def find() -> bool | None:
+            return sum(peer.bound and not peer.mute for peer in self.open_peers) >= self.options.binds or None
+
+        wait_s = self.patience_s + extra_s
+        if not await self.wait_for(find, wait_s):
+            raise Failed(f"the ESME to be bound again within {wait_s:g} s", "it is not")
 
     async def next_connection(self, *, within_s: float | None = None) -> Peer:
         """The next connection that the ESME opens; its bind waits for the scenario (`Peer.bind_request`)."""
@@ -198,6 +214,23 @@ class Lab:
             if _destination(received).lstrip("+") == mo.sender.lstrip("+") and _begins(received)
         ]
 
+    async def provoke_submit(self) -> tuple[Mo, Peer, Received]:
+        """Let the ESME answer a text, and hold back the submit_sm_resp: the text, the submit_sm and the
+        connection it came by. Inconclusive when none comes.
+        """
+        await self.all_bound()
+        for peer in self.open_peers:
+            peer.auto.discard("submit_sm")
+        receiver, mo = await self.bound(receives=True), self.mo()
+        receiver.request("deliver_sm", mo.body())
+        await self.wait_for(lambda: self.answers_to(mo) or None, self.timing.response_s)
+        for peer in self.open_peers:
+            for submit in self.answers_to(mo):
+                if submit in peer.inbox:
+                    submit.claimed = True
+                    return mo, peer, submit
+        raise Inconclusive("the ESME did not answer the text of --mo")
+
     async def answer_to(self, mo: Mo, *, within_s: float | None = None) -> Received:
         """The submit_sm that answers this text. Fails when none comes; not applicable without --mo."""
         if not self.options.mo.answers:
@@ -216,6 +249,7 @@ class Lab:
         for awaited in self._awaited:
             awaited.cancel()
         self._awaited.clear()
+        self.admit, self.greet = self.check_bind, _leave_alone
         for peer in self.open_peers:
             peer.resume()
             if peer.mute or not peer.bound:
@@ -224,24 +258,22 @@ class Lab:
 
     async def check_health(self) -> None:
         """Whether the ESME is bound, answers enquire_link and a text. Raises Failed."""
-        try:
-            peer = await self.bound()
-            await peer.ask("enquire_link")
-            receiver = peer if peer.receives else await self._receiver()
-            if receiver is None:
-                return
-            mo, response = await self.deliver(receiver)
-        except Inconclusive as reason:
-            raise Failed("the ESME to be bound again", str(reason)) from None
-        if response.name != "deliver_sm_resp":
-            raise Failed("deliver_sm_resp to an ordinary deliver_sm", f"{response} came")
+        await self.all_bound()
+        peer = await self.bound()
+        await peer.ask("enquire_link")
+        if self.options.bind == "transmitter":
+            return
+        mo, response = await self.deliver(await self.bound(receives=True))
+        if response.name != "deliver_sm_resp" or response.status == wire.RINVBNDSTS:
+            raise Failed("deliver_sm_resp to an ordinary deliver_sm on a bound session", f"{response} came")
         if self.options.mo.answers:
             await self.answer_to(mo)
             if len(self.answers_to(mo)) > 1:
                 raise Failed("one submit_sm in answer to one text", f"{len(self.answers_to(mo))} came")
 
-    async def _receiver(self) -> Peer | None:
-        return None if self.options.bind == "transmitter" else await self.bound(receives=True)
+
+def _leave_alone(peer: Peer) -> None:
+    """Do nothing with a connection that opens."""
 
 
 def _destination(received: Received) -> str:

@@ -59,6 +59,7 @@ class Peer(asyncio.Protocol):
         self.number = number
         self.timing = timing
         self.inbox: list[Received] = []
+        self.asked: set[int] = set()  # numbers of the requests sent with `request`
         self.auto: set[str] = set(_AUTO)
         self.held = False
         self.mute = False
@@ -67,6 +68,7 @@ class Peer(asyncio.Protocol):
         self.closed = False
         self.closed_by = ""  # "us", "the ESME" or "the ESME (reset)"
         self.admit: Callable[[Received], int] = lambda bind: wire.ROK
+        self.greet: Callable[[], object] = lambda: None
         self._record, self._bell = record, bell
         self._octets = bytearray()
         self._sequence = 0
@@ -79,6 +81,7 @@ class Peer(asyncio.Protocol):
         self._transport = transport
         self.opened_at_s = self._record.now_s()
         self._record.opened(self.number, transport.get_extra_info("peername")[1])
+        self.greet()
         self._bell.ring()
 
     def data_received(self, data: bytes) -> None:
@@ -147,6 +150,7 @@ class Peer(asyncio.Protocol):
     def request(self, command: str | int, body: bytes = b"", *, sequence: int | None = None) -> int:
         """Send a request; its sequence_number."""
         number = self.next_sequence() if sequence is None else sequence
+        self.asked.add(number)
         self.put(wire.pdu(command, number, body))
         return number
 
@@ -174,18 +178,22 @@ class Peer(asyncio.Protocol):
     def close(self) -> None:
         """End the connection with a FIN once all is written."""
         if not self.closed:
-            self.closed_by = self.closed_by or "us"
+            self._end()
             self.resume()
             self._transport.close()
 
     def reset(self) -> None:
         """End the connection with a RST."""
         if not self.closed:
-            self.closed_by = self.closed_by or "us"
+            self._end()
             on, linger_s = 1, 0
             sock: socket.socket = self._transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, linger_s))
             self._transport.abort()
+
+    def _end(self) -> None:
+        self.closed_by = self.closed_by or "us"
+        self.bind_type = None  # it counts as bound no more, although asyncio closes it later
 
     def stall(self) -> None:
         """Read no more: the receive window closes, and the ESME's writes block."""
@@ -309,7 +317,6 @@ class Peer(asyncio.Protocol):
                 return
             self.respond(received, body)
             if name == "unbind":
-                self.bind_type = None
                 self.close()
 
     def _answer_bind(self, bind: Received) -> None:

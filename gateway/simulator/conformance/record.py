@@ -6,6 +6,7 @@ Written by `peer`, read by `runner`, `report`, `pcap` and the scenarios of group
 """
 
 import time
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from gateway.simulator.conformance import wire
@@ -14,14 +15,13 @@ Direction = Literal["in", "out"]
 
 
 class Segment(NamedTuple):
-    """Octets as they were read (`in`, from the ESME) or written, in one call; b"" marks the begin and the
-    end of a connection.
-    """
+    """Octets as they were read (`in`, from the ESME) or written, in one call."""
 
     at_s: float
     connection: int
     direction: Direction
     octets: bytes
+    scenario: str
 
 
 class Pdu(NamedTuple):
@@ -63,7 +63,7 @@ class Record:
         self.notes.append(Note(self.now_s(), connection, f"closed by {by}"))
 
     def segment(self, connection: int, direction: Direction, octets: bytes) -> None:
-        self.segments.append(Segment(self.now_s(), connection, direction, octets))
+        self.segments.append(Segment(self.now_s(), connection, direction, octets, self.scenario))
 
     def pdu(self, connection: int, direction: Direction, octets: bytes) -> None:
         self.pdus.append(Pdu(self.now_s(), connection, direction, octets, self.scenario))
@@ -72,6 +72,22 @@ class Record:
         """What we wrote in one call: a segment, listed as a PDU too although it may be less or more."""
         self.segment(connection, "out", octets)
         self.pdu(connection, "out", octets)
+
+    def timeline(self) -> Iterator[Pdu]:
+        """The PDUs of both sides as their readers find them, in the order in which they were whole. Of what
+        follows an impossible command_length only the header with it is told.
+        """
+        streams: dict[tuple[int, Direction], bytearray] = {}
+        broken: set[tuple[int, Direction]] = set()
+        for at_s, connection, direction, octets, scenario in self.segments:
+            key = connection, direction
+            stream = streams.setdefault(key, bytearray())
+            stream += octets
+            for frame in wire.frames(stream):
+                yield Pdu(at_s, connection, direction, frame, scenario)
+            if wire.is_broken(stream) and len(stream) >= wire.HEADER_OCTETS and key not in broken:
+                broken.add(key)
+                yield Pdu(at_s, connection, direction, bytes(stream[: wire.HEADER_OCTETS]), scenario)
 
     def tail(self, since_s: float, most: int = 12) -> list[str]:
         """The last lines since then, for a reader: who sent what, in hexadecimal."""

@@ -48,6 +48,11 @@ class Timing:
     reconnect_s: float = 60.0  # its longest pause between two attempts to bind
     quiet_s: float = 0.3  # how long we look for what must not come
 
+    @property
+    def dead_link_s(self) -> float:
+        """How long a silent peer may go unnoticed. The limit of a request holds for enquire_link too."""
+        return self.enquire_link_s + max(self.enquire_timeout_s, self.response_timeout_s)
+
 
 @dataclass(frozen=True)
 class Answering:

@@ -5,7 +5,7 @@ string may lack its NUL. What comes is decoded by `gateway.simulator.pdus` (smpp
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,12 +206,18 @@ def statuses(*values: int) -> str:
     return " or ".join(pdus.status_name(value) for value in values)
 
 
-def frames(octets: bytearray) -> Iterable[bytes]:
+def frames(octets: bytearray) -> Iterator[bytes]:
     """Take the whole PDUs from the front of what has come; stops at an impossible length."""
-    while len(octets) >= 4:
+    while len(octets) >= 4 and not is_broken(octets):
         length = int.from_bytes(octets[:4], "big")
-        if not HEADER_OCTETS <= length <= pdus.MAX_COMMAND_LENGTH or len(octets) < length:
+        if len(octets) < length:
             return
         frame = bytes(octets[:length])
         del octets[:length]
         yield frame
+
+
+def is_broken(octets: bytearray) -> bool:
+    """Whether a command_length stands there that no PDU can have."""
+    length = int.from_bytes(octets[:4], "big")
+    return len(octets) >= 4 and not HEADER_OCTETS <= length <= pdus.MAX_COMMAND_LENGTH

@@ -164,6 +164,4 @@ async def unfinished_pdu(lab: Lab) -> None:
     peer = await lab.bound()
     peer.auto.clear()  # an answer would only be swallowed as the rest of the PDU
     peer.put(wire.pdu("deliver_sm", peer.next_sequence(), lab.mo().body(), length=2_000))
-    timing = lab.timing
-    patience_s = timing.enquire_link_s + max(timing.enquire_timeout_s, timing.response_timeout_s)
-    await peer.ended(patience_s + GRACE_S)
+    await peer.ended(lab.timing.dead_link_s + GRACE_S)
