@@ -23,12 +23,14 @@ from twisted.python.failure import Failure
 
 from gateway.config.models import Timers
 from gateway.smpp import events
+from gateway.smpp.constants import Version
 from gateway.smpp.errors import SessionError, Unencodable
 from gateway.smpp.pdu import Pdu
 from gateway.smpp.session import Session, SessionConfig
 from gateway.smpp.states import Role
 from gateway.smpp.throttle import Throttle
 
+VERSIONS = {"3.3": Version.V3_3, "3.4": Version.V3_4, "5.0": Version.V5_0}
 #: Requests that may wait for a slot of the window; more is refused, so that memory stays flat.
 QUEUE_LIMIT = 10_000
 #: How long a peer that does not read may keep a connection that we have closed.
@@ -87,7 +89,7 @@ class Owner(Interface):
 
 
 def new_session(role: Role, timers: Timers, now_s: float) -> Session:
-    """A session with the timers of a link's configuration."""
+    """A session with the version and the timers of a link's configuration."""
     return Session(
         role,
         SessionConfig(
@@ -96,6 +98,7 @@ def new_session(role: Role, timers: Timers, now_s: float) -> Session:
             response_timeout_s=timers.response_timeout_s,
             session_init_s=timers.session_init_s,
             window=timers.window,
+            version=VERSIONS[timers.version],
         ),
         now_s,
     )
@@ -245,6 +248,12 @@ class Connection(Protocol):
             self._wire.unregisterProducer()  # else it would be waited for
             self._wire.loseConnection()
             self._aborting = self._clock.callLater(CLOSE_TIMEOUT_S, self._wire.abortConnection)
+
+    def abort(self) -> None:
+        """End it at once, whatever is due."""
+        if self._wire is not None:
+            self._wire.abortConnection()
+        self._dispatch(self.session.connection_lost())
 
     def flush_soon(self) -> None:
         """Write once at the end of this turn of the loop."""

@@ -1,7 +1,8 @@
 """The listening role: peers bind to us and submit subscribers' texts; answers leave as deliver_sm on their
 receiving binds.
 
-Such peers are often synchronous: a message is parked and acknowledged before its answer is even begun.
+Such peers are often synchronous: a message is parked and acknowledged before its answer is even begun. What
+strangers can do is bounded: connections, the time until a bind, failed binds of an address.
 """
 
 import asyncio
@@ -12,14 +13,17 @@ from typing import Any
 import structlog
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ServerFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from gateway.config import Client, Listen
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
+from gateway.links.admission import FailedBinds, Gate
 from gateway.links.connection import Connection, new_session, within
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
-from gateway.links.tls import server_options
+from gateway.links.tally import Tally
+from gateway.links.tls import server
 from gateway.smpp import events
 from gateway.smpp.constants import CommandStatus
 from gateway.smpp.pdu import Pdu
@@ -53,10 +57,13 @@ class Listener:
         self._routes = routes
         self._receiving = receiving
         self._clients = {client.system_id: client for client in listen.clients}
-        self._tls = server_options(listen.tls, f"listen[{index}]") if listen.tls else None
+        self.credentials = server(listen.tls, f"listen[{index}]") if listen.tls else None
         self._key = f"listen[{index}]"
         self._port: Any = None
+        self._failed_binds = FailedBinds(listen.failed_binds, listen.failed_binds_s)
+        self._tally = Tally()
         self._bound: dict[Connection, Client] = {}
+        self._unbound: dict[Connection, None] = {}  # the oldest first
         self._open: dict[Connection, asyncio.Future[str]] = {}
 
     @property
@@ -78,19 +85,31 @@ class Listener:
 
     def start(self) -> None:
         """Listen. Raises GatewayError when the port is taken."""
-        factory = ServerFactory.forProtocol(self._connection)
         listen = self.listen
+        factory: Any = ServerFactory.forProtocol(self._connection)
+        if self.credentials is not None:
+            credentials: Any = self.credentials  # an IOpenSSLContextFactory, which mypy cannot read
+            factory = TLSMemoryBIOFactory(credentials, False, factory)
+        gate = Gate(
+            factory,
+            listen.proxy_protocol,
+            admits=self._admits,
+            has_room=self._make_room,
+            refused=self._tally.count,
+        )
         try:
-            if self._tls is not None:
-                self._port = self._reactor.listenSSL(listen.port, factory, self._tls, interface=listen.host)
-            else:
-                self._port = self._reactor.listenTCP(listen.port, factory, interface=listen.host)
+            self._port = self._reactor.listenTCP(listen.port, gate, interface=listen.host)
         except CannotListenError as error:
             raise GatewayError(
                 f"{self._key}: port {listen.port} on {listen.host} is taken ({error.socketError}); "
                 f"change {self._key}.port"
             ) from error
         log.info("listener.up", listener=self.name)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What its sessions have counted since the start, and who was turned away."""
+        return self._tally.totals(self._open)
 
     async def stop(self) -> None:
         """No new peers; unbind those who are there."""
@@ -110,7 +129,27 @@ class Listener:
         loop = asyncio.get_running_loop()
         connection = Connection(session, self, self._reactor, throttle=Throttle(), soon=loop.call_soon)
         self._open[connection] = loop.create_future()
+        self._unbound[connection] = None
         return connection
+
+    def _admits(self, peer: str) -> bool:
+        if self.listen.allow and not within(peer, self.listen.allow):
+            self._tally.count("not_allowed")
+            return False
+        if self._failed_binds.shut_out(peer, self._reactor.seconds()):
+            self._tally.count("shut_out")
+            return False
+        return True
+
+    def _make_room(self) -> bool:
+        """For one more; strangers that do not bind cannot keep the others out."""
+        if len(self._open) < self.listen.connections:
+            return True
+        self._tally.count("no_room")
+        for connection in self._unbound:
+            connection.abort()
+            return True
+        return False
 
     # the connection's Owner
 
@@ -127,15 +166,29 @@ class Listener:
         right = hmac.compare_digest(expected.encode("latin-1"), event.pdu.password.encode("latin-1"))
         allowed = client is not None and (not client.allow or within(connection.peer, client.allow))
         if client is None or not right or not allowed:
-            log.warning("listener.refused", listener=self.name, peer=connection.peer)
-            connection.session.refuse_bind(CommandStatus.ESME_RBINDFAIL)
+            self._refuse(connection)
             return
+        del self._unbound[connection]
         connection.session.accept_bind("cxmyd")
         self._bound[connection] = client
         bind = connection.session.bind_type
         log.info("listener.bound", listener=self.name, client=client.system_id, bind=bind.name)
         if connection.may_transmit:
             self._routes.add(route_of(client), connection)
+
+    def _refuse(self, connection: Connection) -> None:
+        self._tally.count("bind_refused")
+        log.warning("listener.refused", listener=self.name, peer=connection.peer)
+        connection.session.refuse_bind(CommandStatus.ESME_RBINDFAIL)
+        if self._failed_binds.failed(connection.peer, self._reactor.seconds()):
+            log.warning(
+                "listener.shut_out",
+                listener=self.name,
+                peer=connection.peer,
+                for_s=self.listen.failed_binds_s,
+            )
+        if self._failed_binds.shut_out(connection.peer, self._reactor.seconds()):
+            connection.unbind()  # nothing is bound: this ends the connection
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         line = self._lines[self._bound[connection].system_id]
@@ -147,5 +200,7 @@ class Listener:
             self._routes.remove(route_of(client), connection)
             log.info("listener.unbound", listener=self.name, client=client.system_id, why=why)
         ended = self._open.pop(connection)
+        self._unbound.pop(connection, None)
+        self._tally.ended(connection)
         if not ended.done():
             ended.set_result(why)

@@ -1,8 +1,9 @@
 """The ESME role: our binds to one SMSC of the configuration, kept up for as long as the gateway runs.
 
-Each bind is a loop: connect, bind, serve, lose, wait, again. It never gives up. With `bind = "outbind"` the
-SMSC calls us: the loop is replaced by a port that waits for its outbind and binds back over that
-connection.
+Each bind is a loop: connect, bind, serve, lose, wait, again. It never gives up. Where who we are is refused,
+one loop goes on asking and the others wait for it, so that no SMSC locks the account for many binds with one
+wrong password. With `bind = "outbind"` the SMSC calls us: the loop is replaced by a port that waits for its
+outbind and binds back over that connection.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ from twisted.internet.protocol import Factory, ServerFactory
 from gateway.config import Smsc
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
-from gateway.links.backoff import Backoff
+from gateway.links.admission import Gate
+from gateway.links.backoff import Backoff, Cause, cause_of
 from gateway.links.connection import Connection, new_session, within
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
-from gateway.links.tls import client_options
+from gateway.links.tally import Tally
+from gateway.links.tls import client
 from gateway.smpp import events
 from gateway.smpp.constants import BindType, status_name
 from gateway.smpp.pdu import BIND_CLASSES, Pdu
@@ -33,6 +36,8 @@ log = structlog.get_logger("cxmyd")
 CONNECT_TIMEOUT_S = 10.0
 #: A response that takes this part of its time limit is a sign that the SMSC is overloaded.
 SLOW_SHARE = 4
+#: With outbind, how many may be connected beyond those that are bound.
+SPARE_CONNECTIONS = 16
 _TYPES = {
     "transceiver": (BindType.TRANSCEIVER,),
     "transmitter+receiver": (BindType.TRANSMITTER, BindType.RECEIVER),
@@ -67,12 +72,15 @@ class SmscLink:
         self._reactor = reactor
         self._routes = routes
         self._receiving = receiving
-        self._tls = client_options(smsc.host, smsc.tls, f"smsc[{index}]") if smsc.tls else None
+        self.credentials = client(smsc.host, smsc.tls, f"smsc[{index}]") if smsc.tls else None
         # One for all binds and for good: neither several nor a new one may send faster.
         self._throttle = Throttle(rate_per_s, smsc.response_timeout_s / SLOW_SHARE)
         self._bound: dict[Connection, float] = {}  # and since when
         self._open: dict[Connection, asyncio.Future[_Ending]] = {}
         self._refused: dict[Connection, int] = {}
+        self._tally = Tally()
+        self._admitted = asyncio.Event()  # not while we are barred
+        self._admitted.set()
         self._loops: list[asyncio.Task[None]] = []
         self._port: Any = None
         self._stopping = False
@@ -92,6 +100,16 @@ class SmscLink:
         return sum(connection.load for connection in self._bound)
 
     @property
+    def rate_per_s(self) -> float:
+        """How many requests a second may leave now; inf: any."""
+        return self._throttle.rate_per_s
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What its sessions have counted since the start."""
+        return self._tally.totals(self._open) | {"throttled": self._throttle.refusals}
+
+    @property
     def wanted(self) -> int:
         """How many binds there are when all is well."""
         return self.smsc.binds * len(_TYPES.get(self.smsc.bind, (BindType.TRANSCEIVER,)))
@@ -102,13 +120,26 @@ class SmscLink:
         bound = BindType(0)
         for connection in self._bound:
             bound |= connection.session.bind_type
+        if self.smsc.bind == "outbind":
+            return self._outbind_type in bound
         return bound == BindType.TRANSCEIVER
+
+    @property
+    def _outbind_type(self) -> BindType:
+        """3.3 has no bind_transceiver, and outbind asks for a receiver first of all (3.4, 2.2.1)."""
+        return BindType.RECEIVER if self.smsc.version == "3.3" else BindType.TRANSCEIVER
 
     def start(self) -> None:
         """Begin to bind. Raises GatewayError when the port for outbind is taken."""
         loop = asyncio.get_running_loop()
         if self.smsc.bind == "outbind":
-            factory = ServerFactory.forProtocol(lambda: self._connection(BindType.TRANSCEIVER, waits=True))
+            factory = Gate(
+                ServerFactory.forProtocol(lambda: self._connection(self._outbind_type, waits=True)),
+                (),
+                admits=self._admits,
+                has_room=lambda: len(self._open) < self.smsc.binds + SPARE_CONNECTIONS,
+                refused=self._tally.count,
+            )
             try:
                 self._port = self._reactor.listenTCP(self.smsc.port, factory, interface=self.smsc.host)
             except CannotListenError as error:
@@ -143,7 +174,10 @@ class SmscLink:
     async def _keep_bound(self, bind_type: BindType) -> None:
         backoff = Backoff(self.smsc.reconnect_max_s)
         loop = asyncio.get_running_loop()
+        cause = Cause.BROKEN
         while not self._stopping:
+            if cause is not Cause.BARRED:  # whoever was told so first asks for all
+                await self._admitted.wait()
             ending = _Ending("", 0.0, None)
             factory = Factory.forProtocol(lambda: self._connection(bind_type))
             try:
@@ -159,14 +193,30 @@ class SmscLink:
                     refused = ending.refused_with
                     self._down(ending.why if refused is None else f"bind refused: {status_name(refused)}")
             if not self._stopping:
+                cause = self._learn(cause, ending)
                 chance = random.random()  # noqa: S311 - jitter, not a secret
-                await asyncio.sleep(backoff.ended(ending.bound_for_s, ending.refused_with, chance))
+                await asyncio.sleep(backoff.ended(ending.bound_for_s, cause, chance))
+
+    def _learn(self, before: Cause, ending: _Ending) -> Cause:
+        """Why this loop has no bind, and whether the others may try."""
+        cause = cause_of(ending.refused_with, others_bound=bool(self._bound))
+        if before is Cause.BARRED and cause is Cause.BROKEN and not ending.bound_for_s:
+            return before  # the cable tells nothing of the password
+        if cause is Cause.BARRED and before is not Cause.BARRED and not self._admitted.is_set():
+            return Cause.REFUSED  # another asks already
+        if cause is Cause.BARRED:
+            self._admitted.clear()
+        elif before is Cause.BARRED:
+            self._admitted.set()
+        return cause
 
     def _endpoint(self) -> Any:
         endpoint: Any = HostnameEndpoint(
             self._reactor, self.smsc.host, self.smsc.port, timeout=CONNECT_TIMEOUT_S
         )
-        return wrapClientTLS(self._tls, endpoint) if self._tls is not None else endpoint
+        if self.credentials is None:
+            return endpoint
+        return wrapClientTLS(self.credentials.options(), endpoint)
 
     def _down(self, why: str) -> None:
         if why != self.last_error and not self._stopping:
@@ -205,25 +255,32 @@ class SmscLink:
         match event:
             case events.Bound():
                 self._bound[connection] = self._reactor.seconds()
+                self._tally.count("bound")
+                self._admitted.set()
                 self.last_error = ""
                 log.info("link.bound", link=self.name, bind=connection.session.bind_type.name)
                 if connection.may_transmit:
                     self._routes.add(self.name, connection)
             case events.BindRefused(status):
                 self._refused[connection] = status
+                self._tally.count("bind_refused")
                 connection.unbind()  # nothing is bound: this ends the connection
             case events.Invited():
                 self._invited(connection)
             case events.BindRequested():
                 raise AssertionError("an ESME's session answers no bind requests")
 
-    def _invited(self, connection: Connection) -> None:
-        """An outbind: bind back, but only to whom our password is meant for, and up to `binds` of them."""
-        allowed = within(connection.peer, self.smsc.allow)
+    def _admits(self, peer: str) -> bool:
+        """With outbind, whether it may call us: our password is meant for few."""
+        allowed = within(peer, self.smsc.allow)
         if not allowed:
-            log.warning("outbind.refused", link=self.name, peer=connection.peer)
-        if allowed and len(self._bound) < self.smsc.binds:
-            self._bind(connection, BindType.TRANSCEIVER)
+            log.warning("outbind.refused", link=self.name, peer=peer)
+        return allowed
+
+    def _invited(self, connection: Connection) -> None:
+        """An outbind: bind back, up to `binds` times."""
+        if len(self._bound) < self.smsc.binds:
+            self._bind(connection, self._outbind_type)
         else:
             connection.unbind()  # nothing is bound: this ends the connection
 
@@ -234,6 +291,9 @@ class SmscLink:
         self._routes.remove(self.name, connection)
         bound_at_s = self._bound.pop(connection, None)
         ended = self._open.pop(connection)
+        self._tally.ended(connection)
+        if bound_at_s is not None:
+            self._tally.count("lost")
         if self.smsc.bind == "outbind":
             self._down(why)
         bound_for_s = 0.0 if bound_at_s is None else self._reactor.seconds() - bound_at_s

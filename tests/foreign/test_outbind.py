@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 from tests.conftest import free_port
 from tests.foreign.service import JIAN, TRIOS, Service
@@ -44,5 +45,8 @@ def test_a_stranger_is_not_told_our_password(service: Service) -> None:
         stranger.settimeout(10)
         while stranger.connect_ex(("127.0.0.1", port)):
             pass
-        stranger.sendall(OUTBIND)
-        assert stranger.recv(100) == b""
+        told = b""
+        with suppress(ConnectionError):  # closed without a look at what we say
+            stranger.sendall(OUTBIND)
+            told = stranger.recv(100)
+        assert told == b""
