@@ -1,0 +1,83 @@
+"""SMPP by hand, over a socket: for tests that need octets, moments and addresses of their own choice."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from types import TracebackType
+from typing import NamedTuple, Self
+
+BIND_RECEIVER, BIND_TRANSMITTER, SUBMIT_SM, DELIVER_SM, UNBIND, BIND_TRANSCEIVER = 1, 2, 4, 5, 6, 9
+QUERY_SM, ENQUIRE_LINK, SUBMIT_MULTI = 3, 0x15, 0x21
+RESP = 0x80000000
+
+
+class Pdu(NamedTuple):
+    command_id: int
+    command_status: int
+    sequence_number: int
+    body: bytes
+
+
+def pdu(command_id: int, body: bytes = b"", *, status: int = 0, number: int = 1) -> bytes:
+    return struct.pack(">4I", 16 + len(body), command_id, status, number) + body
+
+
+def bind(system_id: str, password: str = "secret", command_id: int = BIND_TRANSCEIVER) -> bytes:
+    return pdu(command_id, f"{system_id}\0{password}\0\0".encode() + b"\x34\0\0\0")
+
+
+def message(command_id: int, source: str, destination: str, text: bytes, *, number: int = 1) -> bytes:
+    """A submit_sm or deliver_sm."""
+    addresses = b"\x01\x01" + source.encode() + b"\0\0\x01" + destination.encode() + b"\0"
+    body = b"\0" + addresses + bytes(3) + b"\0\0" + bytes(4) + bytes([len(text)]) + text
+    return pdu(command_id, body, number=number)
+
+
+class Wire:
+    """One connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.socket.settimeout(10)
+        self._received = b""
+
+    @classmethod
+    def to(cls, port: int) -> Wire:
+        return cls(socket.create_connection(("127.0.0.1", port), 10))
+
+    def send(self, octets: bytes) -> None:
+        self.socket.sendall(octets)
+
+    def receive(self) -> Pdu:
+        """The next PDU. Raises ConnectionError at the end."""
+        while len(self._received) < 16 or len(self._received) < self._length():
+            octets = self.socket.recv(65_536)
+            if not octets:
+                raise ConnectionResetError("closed")
+            self._received += octets
+        length = self._length()
+        one, self._received = self._received[:length], self._received[length:]
+        return Pdu(*struct.unpack(">3I", one[4:16]), one[16:])
+
+    def ask(self, octets: bytes) -> Pdu:
+        self.send(octets)
+        return self.receive()
+
+    def ended(self) -> bool:
+        """Whether the other side closes it, saying nothing more."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def _length(self) -> int:
+        return int.from_bytes(self._received[:4])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
