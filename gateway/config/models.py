@@ -96,6 +96,15 @@ def _host_port(value: str) -> str:
     return value
 
 
+def _data_codings(alphabets: dict[str, str]) -> dict[str, str]:
+    for value in alphabets:
+        if not re.fullmatch(r"0|[1-9][0-9]{0,2}", value) or int(value) > 255:
+            raise ValueError(f'"{value}" is no data_coding: give 1 to 255 as a decimal number, such as "15"')
+        if value == "0":
+            raise ValueError('what "0" means is default_alphabet')
+    return alphabets
+
+
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -143,7 +152,7 @@ Country = Annotated[str, _matching(r"[A-Z]{2}", 'must be an ISO 3166-1 alpha-2 c
 ShortCode = Annotated[str, _matching(r"[0-9]{3,20}", 'must be 3 to 20 digits, such as "10086"')]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 VersionName = Literal["3.3", "3.4", "5.0"]
-AlphabetName = Literal["gsm", "ascii", "latin-1", "ucs2"]
+AlphabetName = Literal["gsm", "gsm-packed", "ascii", "latin-1", "ucs2", "gbk", "utf-8"]
 
 
 class Redis(Section):
@@ -287,6 +296,8 @@ class Timers(Section):
     session_init_s: Seconds = 10.0
     window: int = Field(default=100, ge=1, le=10_000)
     default_alphabet: AlphabetName = "gsm"  # what data_coding 0 means on this link
+    data_codings: Annotated[dict[str, AlphabetName], AfterValidator(_data_codings)] = {}  # and other values
+    long_messages: Literal["udh-8", "udh-16", "sar", "payload"] = "udh-8"  # how long answers leave
 
 
 class Smsc(Timers):
@@ -306,6 +317,7 @@ class Smsc(Timers):
     rate_per_s: float = Field(
         default=0.0, ge=0, le=1e6, allow_inf_nan=False
     )  # PDUs; 0: as fast as the window lets us
+    receipts: bool = True  # asked for, for each part of an answer
     tls: ClientTls | None = None
     # With `outbind` whoever says it is told our password: only these may.
     allow: Networks = (

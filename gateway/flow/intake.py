@@ -16,8 +16,9 @@ from gateway.flow.deciding import carrier_of
 from gateway.flow.messages import Mo
 from gateway.smpp.constants import Tlv
 from gateway.smpp.pdu import DataSm, Sm
-from gateway.sms.alphabets import Alphabet, decode
-from gateway.sms.concat import Concat, content
+from gateway.sms.alphabets import Codings
+from gateway.sms.concat import Concat, Content, content
+from gateway.sms.joining import Piece, text_of
 from location_store.msisdn import BadMsisdn, normalise
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
@@ -28,13 +29,14 @@ TON_ALPHANUMERIC = 5
 class Parts(Protocol):
     async def add(
         self, who: Pseudonym, digest: bytes, *, index: int, total: int, payload: bytes
-    ) -> list[bytes] | None: ...
+    ) -> "list[bytes] | Incomplete": ...
 
 
 class Incomplete(Enum):
-    """A part was kept; the rest of its message is still to come."""
+    """There is no message yet."""
 
-    PART_KEPT = "part_kept"
+    PART_KEPT = "part_kept"  # the rest is still to come
+    REFUSED = "part_refused"  # nothing is kept of a message beyond all limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Line:
 
     route: str
     carrier: Carrier
-    alphabet: Alphabet
+    codings: Codings
 
 
 class Intake:
@@ -68,9 +70,9 @@ class Intake:
     def whole(self, pdu: Sm | DataSm, line: Line, now_s: float) -> Mo | None:
         """The message, when it is not a part of a longer one (then None: `joined`)."""
         what = content(pdu)
-        if what.concat is not None and what.concat.total > 1:
+        if what.concat is not None:
             return None
-        return self._mo(pdu, line, what.data, now_s)
+        return self._alone(pdu, line, what, now_s)
 
     async def joined(self, pdu: Sm | DataSm, line: Line, now_s: float) -> Mo | Incomplete:
         """Keep one part; the message once all are there. StoreError: the part could not be kept."""
@@ -78,28 +80,35 @@ class Intake:
         assert what.concat is not None
         msisdn = self._msisdn(pdu)
         if msisdn is None:
-            return self._mo(pdu, line, what.data, now_s)
-        payloads = await self._parts.add(
+            return self._alone(pdu, line, what, now_s)
+        parts = await self._parts.add(
             self._pseudonyms.of(msisdn),
             self._parts_digest(pdu, line, what.concat),
             index=what.concat.index,
             total=what.concat.total,
-            payload=what.data,
+            payload=_piece(pdu, what).sealable(),
         )
-        if payloads is None:
-            return Incomplete.PART_KEPT
+        if isinstance(parts, Incomplete):
+            return parts
+        text = text_of([Piece.of(part) for part in parts], line.codings)
         # Each part has its own id of the SMSC, so a joined message is recognised by its content.
-        return self._mo(pdu, line, b"".join(payloads), now_s, by_id=False)
+        source, destination = _digits(pdu.source.digits), _digits(pdu.destination.digits)
+        digest = self._keyed(_told_apart([b"joined", source, destination, *parts]))
+        return self._mo(pdu, line, text, digest, now_s)
 
-    def _mo(self, pdu: Sm | DataSm, line: Line, data: bytes, now_s: float, *, by_id: bool = True) -> Mo:
+    def _alone(self, pdu: Sm | DataSm, line: Line, what: Content, now_s: float) -> Mo:
+        text = text_of((_piece(pdu, what),), line.codings)
+        return self._mo(pdu, line, text, self._digest(pdu, line, what.data), now_s)
+
+    def _mo(self, pdu: Sm | DataSm, line: Line, text: str, digest: bytes, now_s: float) -> Mo:
         return Mo(
             line.route,
             carrier_of(pdu.destination.digits, self._numbers, line.carrier),
             self._msisdn(pdu),
             pdu.source,
             pdu.destination,
-            decode(data, pdu.data_coding, line.alphabet),
-            self._digest(pdu, line, data, by_id),
+            text,
+            digest,
             now_s,
         )
 
@@ -115,11 +124,11 @@ class Intake:
         except BadMsisdn:
             return None
 
-    def _digest(self, pdu: Sm | DataSm, line: Line, data: bytes, by_id: bool) -> bytes:
+    def _digest(self, pdu: Sm | DataSm, line: Line, data: bytes) -> bytes:
         """The same for a redelivery, by the SMSC's own id where it sends one, else by all that the
         subscriber sent.
         """
-        smsc_id = pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) if by_id and pdu.tlvs else None
+        smsc_id = pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) if pdu.tlvs else None
         if smsc_id:
             return self._keyed(_told_apart([b"id", line.route.encode(), _digits(pdu.source.digits), smsc_id]))
         source, destination = _digits(pdu.source.digits), _digits(pdu.destination.digits)
@@ -129,12 +138,16 @@ class Intake:
         )
 
     def _parts_digest(self, pdu: Sm | DataSm, line: Line, concat: Concat) -> bytes:
-        shape = f"{concat.width}/{concat.reference}/{concat.total}/{pdu.data_coding}".encode()
+        shape = f"{concat.width}/{concat.reference}/{concat.total}".encode()
         sender, receiver = _digits(pdu.source.digits), _digits(pdu.destination.digits)
         return self._keyed(_told_apart([b"parts", line.carrier.name.encode(), sender, receiver, shape]))
 
     def _keyed(self, text: bytes) -> bytes:
         return hashlib.blake2b(text, digest_size=16, key=self._digest_key).digest()
+
+
+def _piece(pdu: Sm | DataSm, what: Content) -> Piece:
+    return Piece(what.data, pdu.data_coding, what.shifts, what.header_length)
 
 
 def _told_apart(fields: list[bytes]) -> bytes:

@@ -64,14 +64,70 @@ local function own(keys, args)
   return 1
 end
 
--- One part of a long message. keys: parts; args: index, total, payload, ttl_ms -> all parts in order, or nil
+-- One part of a long message. All of one sender are in one hash: '' lists them, the oldest first, each
+-- {name, expires_ms, octets, total, joined}; name and index name a part, whose first octets (the mark) are equal for equal content.
+-- keys: parts; args: name, index, total, part, octets of the mark, ttl_ms, most messages, most octets
+-- -> {messages given up, all parts in order}, or {messages given up} while parts are missing, or {-1}: refused, for no limit
+--    has room for this message
 local function join(keys, args)
-  redis.call('HSET', keys[1], args[1], args[3])
-  redis.call('PEXPIRE', keys[1], args[4])
-  if redis.call('HLEN', keys[1]) < tonumber(args[2]) then return nil end
-  local all = {}
-  for i = 1, tonumber(args[2]) do all[i] = redis.call('HGET', keys[1], i) end
-  return all
+  local key, name, part, most_octets = keys[1], args[1], args[4], tonumber(args[8])
+  local time = redis.call('TIME')
+  local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  local listed = redis.call('HGET', key, '')
+  local messages, ours, octets, given_up = {}, nil, 0, 0
+
+  local function fields(message)
+    local all = {}
+    for i = 1, message[4] do all[i] = message[1] .. string.char(i) end
+    return unpack(all)
+  end
+
+  local function drop(message)
+    redis.call('HDEL', key, fields(message))
+    if not message[5] then given_up = given_up + 1 end
+  end
+
+  for _, message in ipairs(listed and cmsgpack.unpack(listed) or {}) do
+    if message[2] <= now_ms then
+      drop(message)
+    elseif message[1] == name then
+      ours = message
+    else
+      messages[#messages + 1] = message
+      octets = octets + message[3]
+    end
+  end
+
+  local field = name .. string.char(args[2])
+  local had = ours and redis.call('HGET', key, field)
+  if had and string.sub(had, 1, args[5]) ~= string.sub(part, 1, args[5]) then
+    drop(ours) -- a new message under the old one's reference
+    ours, had = nil, nil
+  end
+  ours = ours or {name, 0, 0, tonumber(args[3]), false}
+  ours[2] = now_ms + args[6]
+  if not had then
+    ours[3] = ours[3] + #part
+    redis.call('HSET', key, field, part)
+  end
+  local all = redis.call('HMGET', key, fields(ours))
+  local refused = ours[3] > most_octets
+  if refused then
+    redis.call('HDEL', key, fields(ours))
+  else
+    ours[5] = true
+    for i = 1, #all do ours[5] = ours[5] and all[i] and true end
+    while #messages >= tonumber(args[7]) or octets + ours[3] > most_octets do
+      octets = octets - messages[1][3]
+      drop(table.remove(messages, 1))
+    end
+    messages[#messages + 1] = ours
+  end
+  redis.call('HSET', key, '', cmsgpack.pack(messages))
+  redis.call('PEXPIRE', key, args[6])
+  if refused then return {-1} end
+  if not ours[5] then return {given_up} end
+  return {given_up, unpack(all)}
 end
 
 -- An entry changes streams (waiting -> dead, or back). keys: from, to; args: id, field, value, ... -> 1, or 0 if it is gone
@@ -96,6 +152,46 @@ local function move(keys, args)
   return 1
 end
 
+-- Parts that an SMSC accepted. keys: sums, the bucket of each; args: ttl_s, value, the field of each
+local function note(keys, args)
+  for i = 2, #keys do
+    redis.call('HSET', keys[i], args[i + 1], args[2])
+    redis.call('EXPIRE', keys[i], args[1], 'NX')
+  end
+  redis.call('HINCRBY', keys[1], 'no_word', #keys - 1)
+  redis.call('EXPIRE', keys[1], args[1], 'NX')
+end
+
+-- A receipt: its message moves on to a state, if that may follow the one it has (the first octet of the value).
+-- keys: the bucket of each day, in the order of looking, the sums of each day;
+-- args: field, code of the new state, its name, code and name of the states it may follow, a failure to count ('' = none),
+--       most sums
+-- -> {index of the bucket, value before, 1 if it moved on}, or nil when there is no such message
+local function settle(keys, args)
+  for i = 1, #keys / 2 do
+    local value = redis.call('HGET', keys[i], args[1])
+    if value then
+      local before
+      for code, name in string.gmatch(args[4], '(%S)(%S+)') do
+        if code == string.sub(value, 1, 1) then before = name end
+      end
+      if not before then return {i, value, 0} end
+      redis.call('HSET', keys[i], args[1], args[2] .. string.sub(value, 2))
+      local sums, failure = keys[i + #keys / 2], args[5]
+      redis.call('HINCRBY', sums, before, -1)
+      redis.call('HINCRBY', sums, args[3], 1)
+      if failure ~= '' then
+        if redis.call('HLEN', sums) >= tonumber(args[6]) and redis.call('HEXISTS', sums, failure) == 0 then
+          failure = 'failed:' .. args[3] .. ':other'
+        end
+        redis.call('HINCRBY', sums, failure, 1)
+      end
+      return {i, value, 1}
+    end
+  end
+  return nil
+end
+
 redis.register_function('cxmyd_begin_@V@', begin)
 redis.register_function('cxmyd_keep_@V@', keep)
 redis.register_function('cxmyd_tally_@V@', tally)
@@ -104,3 +200,5 @@ redis.register_function('cxmyd_lease_@V@', lease)
 redis.register_function('cxmyd_own_@V@', own)
 redis.register_function('cxmyd_join_@V@', join)
 redis.register_function('cxmyd_move_@V@', move)
+redis.register_function('cxmyd_note_@V@', note)
+redis.register_function('cxmyd_settle_@V@', settle)

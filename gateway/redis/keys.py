@@ -42,9 +42,9 @@ def mark_key(who: Pseudonym, digest: bytes) -> bytes:
     return b"m:{%d}:%s" % (who.partition, digest)
 
 
-def parts_key(who: Pseudonym, digest: bytes) -> bytes:
-    """The parts of a long message that have come so far."""
-    return b"j:{%d}:%s" % (who.partition, digest)
+def parts_key(who: Pseudonym) -> bytes:
+    """What has come so far of his long messages."""
+    return _subscriber_key(b"j", who)
 
 
 def shard_of(who: Pseudonym) -> int:
@@ -60,3 +60,13 @@ def park_key(kind: bytes, route: str, shard: int) -> bytes:
 def hold_key(route: str, shard: int, entry_id: bytes) -> bytes:
     """That the first attempt at this entry is still under way in some process."""
     return b"ph:{%s/%d}:%s" % (route.encode(), shard, entry_id)
+
+
+def delivery_key(link: str, shard: int, day: int, bucket: bytes) -> bytes:
+    """The records of the parts that an SMSC accepted on one day, of one bucket."""
+    return b"dr:{%s/%d}:%d:%s" % (link.encode(), shard, day, bucket)
+
+
+def delivery_sums_key(link: str, shard: int, day: int) -> bytes:
+    """How the parts that were accepted on one day stand."""
+    return b"ds:{%s/%d}:%d" % (link.encode(), shard, day)

@@ -1,6 +1,7 @@
 """The flow's `Turns` and the joining of long messages, over Redis."""
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -8,6 +9,7 @@ from itertools import count
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.flow.intake import Incomplete
 from gateway.flow.ports import Answered, Behind, Busy, Turn
 from gateway.redis.calls import Calls
 from gateway.redis.keys import lease_key, mark_key, parked_key, parts_key, state_key
@@ -23,6 +25,9 @@ BEGIN, KEEP, FINISH, LEASE, JOIN = (
 
 #: The parts of a long message are seconds apart; the SMSC redelivers for much longer than a phone sends.
 PARTS_TTL_S = 600
+#: Of one sender at most so many long messages, sealed octets of them all together. Beyond, the oldest goes.
+MAX_MESSAGES, MAX_OCTETS = 16, 64 * 1024
+MARK_OCTETS = 8
 
 
 class RedisTurns:
@@ -118,26 +123,57 @@ class RedisTurns:
 
 
 class RedisParts:
-    """The parts of long messages, from any bind and any process, sealed (they may hold ID digits) and
-    expiring.
+    """The parts of long messages, from any bind and any process, sealed (they may hold ID digits), bounded
+    and expiring.
     """
 
-    def __init__(self, calls: Calls, seal_keys: Sequence[bytes]) -> None:
-        """`seal_keys`: as the park's."""
+    def __init__(
+        self, calls: Calls, seal_keys: Sequence[bytes], on_event: Callable[[str, int], None]
+    ) -> None:
+        """`seal_keys`: as the park's. `on_event` counts parts `kept` and `refused`, messages `joined`, and
+        messages of which what had come was `given_up` for a newer one.
+        """
         self._calls = calls
         self._aeads = [AESGCM(key) for key in seal_keys]
+        self._mark_key = seal_keys[-1]
+        self._on_event = on_event
 
     async def add(
         self, who: Pseudonym, digest: bytes, *, index: int, total: int, payload: bytes
-    ) -> list[bytes] | None:
-        """Keep part `index` (from 1) of `total`; all payloads in order once they are all there, else None."""
-        key = parts_key(who, digest)
+    ) -> list[bytes] | Incomplete:
+        """Keep part `index` (from 1) of `total`; all payloads in order once they are all there."""
+        key = parts_key(who)
+        context = key + digest
         nonce = secrets.token_bytes(12)
-        sealed = nonce + self._aeads[-1].encrypt(nonce, payload, key)
-        parts = await self._calls.call(key, b"FCALL", JOIN, 1, key, index, total, sealed, PARTS_TTL_S * 1000)
-        if parts is None or any(part is None for part in parts):
-            return None
+        # Two sealings of one content differ: the mark tells the server a repeated part from another one.
+        mark = hashlib.blake2b(payload, digest_size=MARK_OCTETS, key=self._mark_key).digest()
+        sealed = mark + nonce + self._aeads[-1].encrypt(nonce, payload, context)
+        given_up, *parts = await self._calls.call(
+            key,
+            b"FCALL",
+            JOIN,
+            1,
+            key,
+            digest,
+            index,
+            total,
+            sealed,
+            MARK_OCTETS,
+            PARTS_TTL_S * 1000,
+            MAX_MESSAGES,
+            MAX_OCTETS,
+        )
+        if given_up < 0:
+            self._on_event("refused", 1)
+            return Incomplete.REFUSED
+        if given_up:
+            self._on_event("given_up", given_up)
+        if not parts:
+            self._on_event("kept", 1)
+            return Incomplete.PART_KEPT
         try:
-            return [opened(self._aeads, part, key) for part in parts]
+            payloads = [opened(self._aeads, part[MARK_OCTETS:], context) for part in parts]
         except InvalidTag:  # parts of an older key: the message cannot be read any more
-            return None
+            return Incomplete.REFUSED
+        self._on_event("joined", 1)
+        return payloads

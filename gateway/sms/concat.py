@@ -1,4 +1,5 @@
-"""What an incoming message holds: its octets without header, and its place among the parts of a long message.
+"""What an incoming message holds: its octets without header, what the header says of them, and its place
+among the parts of a long message.
 
 Three ways of sending a long message are read: a user data header with an 8- or 16-bit reference anywhere in
 it (3GPP TS 23.040, 9.2.3.24), the SAR TLVs, and message_payload (SMPP 3.4, 5.3.2). Whatever is inconsistent
@@ -9,11 +10,14 @@ text.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.smpp.constants import EsmClass, Tlv
+from gateway.smpp.constants import DataCoding, EsmClass, Tlv
 from gateway.smpp.pdu import DataSm, Sm
+from gateway.sms.alphabets import GSM_TABLES, Shifts
 
 _UDHI = int(EsmClass.UDHI)
-_CONCAT_8_BIT, _CONCAT_16_BIT = 0x00, 0x08  # information element identifiers
+_UCS2 = int(DataCoding.UCS2)
+# 23.040, 9.2.3.24: information element identifiers
+_CONCAT_8_BIT, _CONCAT_16_BIT, _SINGLE_SHIFT, _LOCKING_SHIFT = 0x00, 0x08, 0x24, 0x25
 _MESSAGE_PAYLOAD = int(Tlv.MESSAGE_PAYLOAD)
 
 
@@ -32,8 +36,12 @@ class Concat:
 
 
 class Content(NamedTuple):
+    """`header_length`: of the user data header that was removed, its length octet included."""
+
     data: bytes
-    concat: Concat | None
+    concat: Concat | None = None
+    shifts: Shifts = GSM_TABLES
+    header_length: int = 0
 
 
 def content(pdu: Sm | DataSm) -> Content:
@@ -41,20 +49,27 @@ def content(pdu: Sm | DataSm) -> Content:
     data = pdu.short_message if isinstance(pdu, Sm) else b""
     if pdu.tlvs and not data:
         data = pdu.tlv(_MESSAGE_PAYLOAD) or b""
-    concat = None
-    if pdu.esm_class & _UDHI and data:
-        header_end = data[0] + 1
-        if header_end <= len(data):  # else no header at all, whatever esm_class says
-            concat = _concat_of_header(data[1:header_end])
-            data = data[header_end:]
-    if concat is None and pdu.tlvs:
+    what = Content(data)
+    if pdu.esm_class & _UDHI and data and not _only_says_so(data, pdu.data_coding):
+        what = _behind_header(data)
+    if what.concat is None and pdu.tlvs:
         concat = _concat_of_tlvs(pdu)
-    return Content(data, concat)
+        return what if concat is None else what._replace(concat=concat)
+    return what
 
 
-def _concat_of_header(header: bytes) -> Concat | None:
-    """Walk all information elements; the last of several concatenations counts (23.040, 9.2.3.24)."""
-    concat = None
+def _only_says_so(data: bytes, data_coding: int) -> bool:
+    """Some SMSCs set the indicator on everything: a header that ends beyond the text is none, nor is the
+    nought before a Latin letter of UCS2.
+    """
+    return data[0] >= len(data) or (data[0] == 0 and data_coding == _UCS2 and len(data) % 2 == 0)
+
+
+def _behind_header(data: bytes) -> Content:
+    """Walk all information elements; of several of a kind the last counts (23.040, 9.2.3.24)."""
+    concat, locking, single = None, 0, 0
+    end = data[0] + 1
+    header = data[1:end]
     offset = 0
     while offset + 2 <= len(header):
         identifier, length = header[offset], header[offset + 1]
@@ -67,7 +82,11 @@ def _concat_of_header(header: bytes) -> Concat | None:
             concat = _part(element[0], element[1], element[2], 8) or concat
         elif identifier == _CONCAT_16_BIT and length == 4:
             concat = _part(element[0] << 8 | element[1], element[2], element[3], 16) or concat
-    return concat
+        elif identifier == _SINGLE_SHIFT and length == 1:
+            single = element[0]
+        elif identifier == _LOCKING_SHIFT and length == 1:
+            locking = element[0]
+    return Content(data[end:], concat, Shifts(locking, single), end)
 
 
 def _concat_of_tlvs(pdu: Sm | DataSm) -> Concat | None:

@@ -1,37 +1,29 @@
 """From a PDU to a whole message: who wrote, to which carrier, what, and whether it is a redelivery."""
 
-import asyncio
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.flow.deciding import carrier_of
-from gateway.flow.intake import Incomplete, Intake, Line
+from gateway.flow.intake import Intake, Line
 from gateway.flow.messages import Mo
-from gateway.redis.calls import Calls
-from gateway.redis.library import LIBRARY
 from gateway.redis.turns import RedisParts
 from gateway.smpp.constants import Tlv
 from gateway.smpp.pdu import Address, DeliverSm
-from gateway.sms.alphabets import Alphabet
+from gateway.sms.alphabets import Codings
 from tests.flow.harness import PLAIN, PROMPT, pseudonyms
 
-LINE = Line("smsc-1", PLAIN, Alphabet.GSM)
+LINE = Line("smsc-1", PLAIN, Codings())
 
 
 @pytest.fixture
 def intake(tmp_path: Path) -> Intake:
-    """An intake without a store: for messages of one part."""
-    return _intake(tmp_path, None)
-
-
-def _intake(folder: Path, calls: Calls | None) -> Intake:
-    names = pseudonyms(folder)
-    nowhere: Any = None  # a message of one part needs no store
+    """An intake without a store, which messages of one part do not need."""
+    names = pseudonyms(tmp_path)
+    nowhere: Any = None
     return Intake(
-        parts=RedisParts(nowhere if calls is None else calls, names.subkeys("parts")),
+        parts=RedisParts(nowhere, names.subkeys("parts"), lambda what, count: None),
         pseudonyms=names,
         numbers={"10086": PROMPT},
         default_country="CN",
@@ -112,63 +104,3 @@ def test_the_smscs_own_id_decides_where_it_sends_one(intake: Intake) -> None:
     digest = whole(intake, deliver(tlvs=one)).digest
     assert whole(intake, deliver(tlvs=again, data_coding=1)).digest == digest
     assert whole(intake, deliver(tlvs=two)).digest != digest
-
-
-def test_parts_join_in_any_order_and_across_processes(redis_url: str, tmp_path: Path) -> None:
-    pieces = [b"CX", b"MY", b"D"]
-
-    async def main() -> None:
-        stores = [Calls(redis_url, library=LIBRARY) for _ in range(2)]
-        for store in stores:
-            assert await store.wait_up(5)
-        processes = [_intake(tmp_path, store) for store in stores]
-        for reference, order in enumerate(permutations(range(3))):
-            result: Mo | Incomplete = Incomplete.PART_KEPT
-            for turn, index in enumerate(order):
-                assert result is Incomplete.PART_KEPT
-                header = bytes([5, 0, 3, reference, 3, index + 1])
-                pdu = deliver(header + pieces[index], esm_class=0x40)
-                assert processes[0].whole(pdu, LINE, 0.0) is None
-                result = await processes[turn % 2].joined(pdu, LINE, 0.0)
-            assert isinstance(result, Mo)
-            assert result.text == "CXMYD"
-        for store in stores:
-            await store.close()
-
-    asyncio.run(main())
-
-
-def test_parts_of_two_senders_with_one_reference_never_mix(redis_url: str, tmp_path: Path) -> None:
-    async def main() -> None:
-        calls = Calls(redis_url, library=LIBRARY)
-        assert await calls.wait_up(5)
-        intake = _intake(tmp_path, calls)
-        for digits, text in (("8613800000001", b"AB"), ("8613800000002", b"CD")):
-            pdu = deliver(bytes([5, 0, 3, 7, 2, 1]) + text, esm_class=0x40, source=Address(1, 1, digits))
-            assert await intake.joined(pdu, LINE, 0.0) is Incomplete.PART_KEPT
-        pdu = deliver(
-            bytes([5, 0, 3, 7, 2, 2]) + b"ef", esm_class=0x40, source=Address(1, 1, "8613800000002")
-        )
-        result = await intake.joined(pdu, LINE, 0.0)
-        assert isinstance(result, Mo)
-        assert result.text == "CDef"
-        await calls.close()
-
-    asyncio.run(main())
-
-
-def test_what_is_kept_of_a_part_is_sealed(redis_url: str, tmp_path: Path) -> None:
-    """A part may hold ID digits: neither they nor the number can be read in Redis."""
-
-    async def main() -> None:
-        calls = Calls(redis_url, library=LIBRARY)
-        assert await calls.wait_up(5)
-        pdu = deliver(bytes([5, 0, 3, 7, 2, 1]) + b"CXMYD#1234", esm_class=0x40)
-        await _intake(tmp_path, calls).joined(pdu, LINE, 0.0)
-        (key,) = await calls.call(b"", "KEYS", "j:*")
-        kept = await calls.call(key, "HGETALL", key)
-        assert b"1234" not in b"".join(kept)
-        assert b"138" not in key
-        await calls.close()
-
-    asyncio.run(main())

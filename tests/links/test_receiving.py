@@ -9,10 +9,10 @@ from gateway.links.receiving import Receiving
 from gateway.smpp import pdu as p
 from gateway.smpp.constants import CommandStatus, Version
 from gateway.smpp.session import SessionConfig
-from gateway.sms.alphabets import Alphabet
+from gateway.sms.alphabets import Codings
 from tests.flow.harness import PLAIN
 
-LINE = Line("smsc-1", PLAIN, Alphabet.GSM)
+LINE = Line("smsc-1", PLAIN, Codings())
 
 
 class Wire:
@@ -37,6 +37,7 @@ def receiving_of(refused: list[tuple[str, str]]) -> Receiving:
         pipeline=nothing,
         wall=lambda: 0.0,
         on_refused=lambda route, what: refused.append((route, what)),
+        on_receipt=lambda _route, _pdu: None,
         on_park=nothing,
         message_id=lambda: "0190fe12345678",
     )

@@ -4,19 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sms import alphabets
 from gateway.sms.alphabets import (
-    GSM_BASIC,
-    GSM_EXTENSION,
     Alphabet,
-    decode,
-    decode_alphabet,
+    Codings,
+    Shifts,
     encode,
     is_gsm,
+    pack,
+    padded,
     septets,
+    spare_bits,
+    unpack,
 )
+from gateway.sms.joining import Piece, text_of
+from gateway.sms.national import GSM_BASIC, GSM_EXTENSION, LOCKING_SHIFT, SINGLE_SHIFT
 
-GSM_CHARACTERS = sorted(set(GSM_BASIC) - {"\x1b"} | set(GSM_EXTENSION))
+GSM_CHARACTERS = sorted(set(GSM_BASIC) - {"\x1b"} | set(GSM_EXTENSION.values()))
 gsm_texts = st.text(st.sampled_from(GSM_CHARACTERS), max_size=60)
+
+
+def decode(data: bytes, data_coding: int, default: Alphabet = Alphabet.GSM, **others: Alphabet) -> str:
+    """The text of a message without header; `others` as `_15=Alphabet.GBK`."""
+    codings = Codings(default, tuple((int(value[1:]), alphabet) for value, alphabet in others.items()))
+    return text_of((Piece(data, data_coding, Shifts(), 0),), codings)
 
 
 def test_the_gsm_tables() -> None:
@@ -90,7 +101,24 @@ def test_the_default_alphabet_is_the_smscs() -> None:
     assert decode(b"\x40\x11", 0, Alphabet.GSM) == "¡_"
     assert decode(b"\x40\x11", 0, Alphabet.ASCII) == "@\x11"
     assert decode(b"\xe9", 0, Alphabet.LATIN1) == "é"
-    assert decode_alphabet(b"\x00A", Alphabet.UCS2) == "A"
+    assert decode(b"\x00A", 0, Alphabet.UCS2) == "A"
+    assert decode("查询".encode("gbk"), 0, Alphabet.GBK) == "查询"
+    assert decode("查询".encode(), 0, Alphabet.UTF8) == "查询"
+    assert decode(bytes.fromhex("e8329bfd4697d9ec37"), 0, Alphabet.GSM_PACKED) == "hellohello"
+
+
+def test_other_data_codings_are_the_smscs() -> None:
+    """`data_codings` goes before what the specifications say; other values keep their meaning."""
+    assert decode("查询".encode("gbk"), 15, _15=Alphabet.GBK) == "查询"
+    assert decode(b"\x00A", 8, _15=Alphabet.GBK) == "A"
+    assert decode("查询".encode(), 8, _8=Alphabet.UTF8) == "查询"
+    assert decode(b"\x00", 15) == "@"
+
+
+def test_an_smsc_that_packs_packs_every_gsm_text() -> None:
+    """Data_coding 0xF0 (GSM, class 0) is packed where 0 is; what is not GSM never is."""
+    assert decode(pack(b"CXMYD"), 0xF0, Alphabet.GSM_PACKED) == "CXMYD"
+    assert decode(b"CXMYD", 1, Alphabet.GSM_PACKED) == "CXMYD"
 
 
 @pytest.mark.parametrize(
@@ -107,3 +135,76 @@ def test_what_an_alphabet_has_not(text: str, alphabet: Alphabet) -> None:
     """Encoding never replaces a character in silence."""
     with pytest.raises(UnicodeEncodeError):
         encode(text, alphabet)
+
+
+def test_packing() -> None:
+    """3GPP TS 23.038, 6.1.2.1: "hellohello" is the example of every textbook."""
+    assert pack(b"hellohello").hex() == "e8329bfd4697d9ec37"
+    assert unpack(bytes.fromhex("e8329bfd4697d9ec37")) == b"hellohello"
+    # behind a header of 6 octets a fill bit, of 7 none (23.040, 9.2.3.24)
+    assert pack(b"a", 6) == bytes([ord("a") << 1])
+    assert pack(b"a", 7) == b"a"
+
+
+@given(st.binary(max_size=170).map(lambda data: bytes(octet & 0x7F for octet in data)), st.integers(0, 20))
+def test_packed_septets_come_back(data: bytes, header_length: int) -> None:
+    """Behind a header of any length; seven spare bits are a carriage return and known as padding."""
+    packed = pack(data, header_length)
+    back = unpack(packed, header_length)
+    if spare_bits(len(data), header_length) == 7:
+        assert back == data + b"\r"
+        assert padded(packed, header_length) or len(packed) == 1
+    else:
+        assert back == data
+
+
+@pytest.mark.parametrize("ends", [b"\r", b"\0"])
+def test_padding_at_the_end_is_no_text(ends: bytes) -> None:
+    """Seven spare bits that an SMSC filled with a carriage return or noughts."""
+    assert decode(pack(b"CXMYD 1" + ends), 0, Alphabet.GSM_PACKED) == "CXMYD 1"
+
+
+def test_the_national_tables() -> None:
+    """23.038, annex A: 128 codes or fewer, the digits and ASCII letters at their places, no code twice."""
+    assert set(LOCKING_SHIFT) == {1, *range(3, 14)}
+    assert set(SINGLE_SHIFT) == set(range(1, 14))
+    for table in LOCKING_SHIFT.values():
+        assert len(table) == 128
+        assert (table[0x0A], table[0x0D], table[0x1B], table[0x20]) == ("\n", "\r", "\x1b", " ")
+        assert table[0x30:0x3A] == "0123456789"
+        assert table[0x61:0x7B] == "abcdefghijklmnopqrstuvwxyz"
+        held = [char for char in table if char != "\ufffe"]
+        assert len(held) == len(set(held))
+    for extension in SINGLE_SHIFT.values():
+        assert GSM_EXTENSION.items() <= extension.items()
+        assert not {0x0D, 0x1B} & extension.keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "locking", "single", "text"),
+    [
+        (b"\x1bS\x1bs\x1bi", 0, 1, "Şşı"),
+        (b"\x0b\x07", 1, 0, "Ğı"),
+        (b"\x1bA\x1b\x09", 0, 2, "Áç"),
+        (b"\x60\x1b\x7f", 3, 3, "~â"),
+        (b"\x15\x1b\x1c", 4, 4, "ক২"),
+        (b"\x15", 5, 0, "ક"),
+        (b"\x15\x1bA", 6, 6, "कA"),
+        (b"\x24", 7, 0, "ಡ"),
+        (b"\x15", 8, 0, "ക"),
+        (b"\x15", 9, 0, "କ"),
+        (b"\x15", 10, 0, "ਕ"),
+        (b"\x15\x1b\x24", 11, 11, "க௮"),
+        (b"\x1b\x22", 0, 12, "౬"),
+        (b"\x00", 13, 0, "ا"),
+        (b"a\x1b\x02b", 0, 1, "a$b"),
+        (b"\x00", 2, 0, "@"),
+        (b"\x00\x1be", 99, 99, "@€"),
+        (b"\x1b\x1ba\x1b", 6, 6, " a "),
+        (b"\x0c", 4, 0, "\ufffd"),
+    ],
+)
+def test_national_texts(data: bytes, locking: int, single: int, text: str) -> None:
+    """Each language; a code without a character behind the escape shows the main table's (6.2.1.1)."""
+    assert alphabets.decode(data, Alphabet.GSM, Shifts(locking, single)) == text
+    assert text_of((Piece(data, 0, Shifts(locking, single), 0),), Codings()) == text

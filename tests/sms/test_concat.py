@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.smpp import pdu as p
 from gateway.smpp.constants import Tlv
+from gateway.sms.alphabets import Shifts
 from gateway.sms.concat import Concat, Content, content
 
 
@@ -54,7 +55,7 @@ def test_plain() -> None:
 def test_headers(header: bytes, concat: Concat | None) -> None:
     """The concatenation is found anywhere in the header; what is inconsistent is ignored."""
     message = p.DeliverSm(esm_class=0x40, short_message=header + b"CXMYD")
-    assert content(message) == Content(b"CXMYD", concat)
+    assert content(message) == Content(b"CXMYD", concat, header_length=len(header))
 
 
 def test_no_header_without_udhi() -> None:
@@ -65,6 +66,28 @@ def test_no_header_without_udhi() -> None:
 def test_a_header_that_runs_past_the_end_is_none() -> None:
     """Some SMSCs set the indicator on everything: then the octets are the text."""
     assert content(p.DeliverSm(esm_class=0x40, short_message=b"CXMYD")) == Content(b"CXMYD", None)
+
+
+def test_a_nought_before_a_latin_letter_of_ucs2_is_no_header() -> None:
+    """UDHI set on everything, once more; an odd length tells a real header of no elements."""
+    text = "CXMYD".encode("utf-16-be")
+    assert content(p.DeliverSm(esm_class=0x40, data_coding=8, short_message=text)) == Content(text)
+    assert content(p.DeliverSm(esm_class=0x40, data_coding=8, short_message=b"\0" + text)).data == text
+
+
+def test_national_languages() -> None:
+    """Their tables are named in the header, with a concatenation or without."""
+    header = udh((0x24, b"\x01"), EIGHT, (0x25, b"\x03"))
+    what = content(p.DeliverSm(esm_class=0x40, short_message=header + b"x"))
+    assert what == Content(b"x", Concat(0xA7, 3, 2, 8), Shifts(3, 1), len(header))
+    damaged = udh((0x24, b""), (0x25, b"\x03\x03"))
+    assert content(p.DeliverSm(esm_class=0x40, short_message=damaged + b"x")).shifts == Shifts()
+
+
+def test_payload_with_sar_tlvs() -> None:
+    """The place of the octets and the place among the parts are told independently."""
+    tlvs = ((Tlv.MESSAGE_PAYLOAD, b"CX"), *sar(b"\x00\x07", b"\x02", b"\x02"))
+    assert content(p.DataSm(tlvs=tlvs)) == Content(b"CX", Concat(7, 2, 2, 16))
 
 
 def test_sar_tlvs() -> None:
@@ -95,12 +118,13 @@ def test_message_payload() -> None:
     """The text may be in message_payload, with a header of its own; data_sm has no other place for it."""
     payload = ((Tlv.MESSAGE_PAYLOAD, udh(SIXTEEN) + b"CXMYD"),)
     for message in (p.DeliverSm(esm_class=0x40, tlvs=payload), p.DataSm(esm_class=0x40, tlvs=payload)):
-        assert content(message) == Content(b"CXMYD", Concat(0x12A7, 3, 2, 16))
+        assert content(message)[:2] == (b"CXMYD", Concat(0x12A7, 3, 2, 16))
 
 
 @given(st.binary(max_size=140), st.integers(0, 255))
 def test_any_octets(octets: bytes, esm_class: int) -> None:
     """Whatever the header: no exception, no more octets than came, no senseless concatenation."""
-    data, concat = content(p.DeliverSm(esm_class=esm_class, short_message=octets))
+    data, concat, _, header_length = content(p.DeliverSm(esm_class=esm_class, short_message=octets))
+    assert len(data) + header_length == len(octets)
     assert octets.endswith(data)
     assert concat is None or 1 <= concat.index <= concat.total
