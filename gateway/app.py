@@ -157,6 +157,7 @@ class Gateway:
             if self.me.index == 0 and self.parts.calls.up:
                 with suppress(StoreError):  # then the figures are those of the last look
                     await self.parts.look_at_park()
+                    await self.parts.look_at_deliveries()
                     await self.parts.sweeping.look()
             status = self.parts.status()
             if status["ready"] and not self._ready_logged:
@@ -177,6 +178,7 @@ class Gateway:
         parts.sweeping.stop()
         await _within(deadline_s, parts.park_worker.stop())
         await _within(deadline_s + 2, *(x.stop() for x in parts.links), *(x.stop() for x in parts.listeners))
+        await _within(deadline_s + 2, parts.deliveries.stop())
         if self._publishing is not None:
             self._publishing.cancel()
         await parts.http.stop()

@@ -10,7 +10,9 @@ from typing import Any
 import structlog
 
 from gateway.config import Config
+from gateway.config.models import Timers
 from gateway.flow.deciding import Decider
+from gateway.flow.deliveries import Deliveries
 from gateway.flow.intake import Intake, Line
 from gateway.flow.parkworker import ParkWorker
 from gateway.flow.pipeline import Limits, Pipeline
@@ -20,13 +22,14 @@ from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.smsc import SmscLink
 from gateway.redis.calls import Calls
+from gateway.redis.deliveries import RedisLedger
 from gateway.redis.library import LIBRARY
 from gateway.redis.park import RedisPark
 from gateway.redis.turns import RedisParts, RedisTurns
 from gateway.smpp.pdu import DeliverSm, SubmitSm
 from gateway.smpp.throttle import share
-from gateway.sms.alphabets import Alphabet
-from gateway.sms.segments import Style
+from gateway.sms.alphabets import Alphabet, Codings
+from gateway.sms.segments import Method, Style
 from gateway.sweeping import Sweeping
 from gateway.web.http import Http
 from gateway.web.metrics import Metrics
@@ -57,6 +60,7 @@ class Parts:
     park: RedisPark
     park_worker: ParkWorker
     routes: Routes
+    deliveries: Deliveries
     clock: Clock
     sweeping: Sweeping
     http: Http = field(init=False)
@@ -81,6 +85,12 @@ class Parts:
             self.metrics.park.labels(route, "dead").set(dead)
             queues.append({"route": route, "waiting": waiting, "dead": dead})
         self.queues = queues
+
+    async def look_at_deliveries(self) -> None:
+        """What became of the answers of all processes, for status and metrics."""
+        await self.deliveries.look()
+        for row in self.deliveries.table:
+            self.metrics.undecided.labels(row["link"]).set(row["waiting"])
 
     def status(self) -> dict[str, Any]:
         """/status: of this process, and from worker 0 of all."""
@@ -126,6 +136,8 @@ class Parts:
             "links": links,
             "listeners": listeners,
             "parked": self.queues,
+            "deliveries": self.deliveries.table,
+            "undelivered": self.deliveries.failures,
             "sweep": self.sweeping.status(),
             "ended": _summed(self.metrics.endings(), *(other["ended"] for _, other in others)),
             "workers": [
@@ -172,11 +184,21 @@ def assemble(
         answer_ttl_s=config.park.answer_ttl_s,
         carriers=config.carriers,
     )
-    parts_of_messages = RedisParts(calls, pseudonyms.subkeys("parts"))
+    parts_of_messages = RedisParts(calls, pseudonyms.subkeys("parts"), metrics.long_message)
     lines = _lines(config)
     worker: ParkWorker
-    routes = Routes(metrics.submitted, lambda route: worker.wake(route))  # noqa: PLW0108 - made below
-    _register(config, lines, routes)
+    deliveries = Deliveries(
+        ledger=RedisLedger(calls),
+        clock=clock,
+        recorder=metrics,
+        accounts={smsc.name: (smsc.carrier, smsc.system_id) for smsc in config.smsc if smsc.receipts},
+    )
+    routes = Routes(
+        metrics.submitted,
+        lambda route: worker.wake(route),  # noqa: PLW0108 - made below
+        deliveries.accepted,
+    )
+    _register(config, routes)
     pipeline = Pipeline(
         turns=RedisTurns(
             calls,
@@ -216,6 +238,7 @@ def assemble(
         pipeline=pipeline,
         wall=clock.wall,
         on_refused=metrics.not_a_query,
+        on_receipt=deliveries.receipt,
         on_park=worker.wake,
         message_id=message_id,
     )
@@ -256,6 +279,7 @@ def assemble(
         park,
         worker,
         routes,
+        deliveries,
         clock,
         sweeping,
     )
@@ -266,24 +290,31 @@ def assemble(
 def _lines(config: Config) -> dict[str, Line]:
     """What is to be known of each route, by its name."""
     lines = {
-        smsc.name: Line(smsc.name, config.carriers[smsc.carrier], Alphabet(smsc.default_alphabet))
-        for smsc in config.smsc
+        smsc.name: Line(smsc.name, config.carriers[smsc.carrier], _codings(smsc)) for smsc in config.smsc
     }
     for listen in config.listen:
         for client in listen.clients:
             route = route_of(client)
-            lines[route] = Line(route, config.carriers[client.carrier], Alphabet(listen.default_alphabet))
+            lines[route] = Line(route, config.carriers[client.carrier], _codings(listen))
     return lines
 
 
-def _register(config: Config, lines: dict[str, Line], routes: Routes) -> None:
+def _codings(peer: Timers) -> Codings:
+    others = tuple((int(value), Alphabet(name)) for value, name in peer.data_codings.items())
+    return Codings(Alphabet(peer.default_alphabet), others)
+
+
+def _style(peer: Timers) -> Style:
+    return Style(Alphabet(peer.default_alphabet), Method(peer.long_messages))
+
+
+def _register(config: Config, routes: Routes) -> None:
     for smsc in config.smsc:
         others = [o.name for o in config.smsc if o.carrier == smsc.carrier and o.name != smsc.name]
-        routes.register(smsc.name, SubmitSm, Style(lines[smsc.name].alphabet), others)
+        routes.register(smsc.name, SubmitSm, _style(smsc), others, receipts=smsc.receipts)
     for listen in config.listen:
         for client in listen.clients:
-            route = route_of(client)
-            routes.register(route, DeliverSm, Style(lines[route].alphabet))
+            routes.register(route_of(client), DeliverSm, _style(listen))
 
 
 def _store_state(up: bool, why: str) -> None:

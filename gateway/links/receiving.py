@@ -36,6 +36,7 @@ class Receiving:
         pipeline: Pipeline,
         wall: Callable[[], float],
         on_refused: Callable[[str, str], None],
+        on_receipt: Callable[[str, Sm | DataSm], None],
         on_park: Callable[[str], None],
         message_id: Callable[[], str],
     ) -> None:
@@ -43,6 +44,7 @@ class Receiving:
         self._pipeline = pipeline
         self._wall = wall
         self._on_refused = on_refused
+        self._on_receipt = on_receipt
         self._on_park = on_park
         self._message_id = message_id
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +85,8 @@ class Receiving:
         if kind is not Kind.QUERY:
             self._on_refused(line.route, kind.name.lower())
             answer(CommandStatus.ESME_ROK)
+            if kind is Kind.RECEIPT:
+                self._on_receipt(line.route, pdu)
         elif self.draining:
             answer(CommandStatus.ESME_RX_T_APPN)
         elif len(self._tasks) >= MAX_IN_FLIGHT:
@@ -108,6 +112,8 @@ class Receiving:
             answer(CommandStatus.ESME_RX_T_APPN)
             return
         if isinstance(joined, Incomplete):
+            if joined is Incomplete.REFUSED:
+                self._on_refused(line.route, joined.value)
             answer(CommandStatus.ESME_ROK)
         elif park_first:
             await self._park(joined, line, answer)

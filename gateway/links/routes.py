@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
 from gateway.links.connection import Connection, LostError, OverfullError, TooLateError, UnsentError
-from gateway.smpp.constants import CommandStatus, status_name
+from gateway.smpp.constants import CommandStatus, Version, status_name
 from gateway.smpp.errors import Unencodable
-from gateway.smpp.pdu import DeliverSm, Pdu, SubmitSm
+from gateway.smpp.pdu import DeliverSm, MessageResp, Pdu, SubmitSm
 from gateway.smpp.throttle import THROTTLED
 from gateway.sms.segments import Part, Style, segment
 
@@ -46,14 +46,21 @@ _UNANSWERED = {
 class Routes:
     """Connections by route. The links add theirs while these are bound and may transmit."""
 
-    def __init__(self, on_status: Callable[[str, str], None], on_route_up: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        on_status: Callable[[str, str], None],
+        on_route_up: Callable[[str], None],
+        on_accepted: Callable[[str, str], None],
+    ) -> None:
         self._connections: dict[str, list[Connection]] = {}
         self._request_class: dict[str, type[SubmitSm] | type[DeliverSm]] = {}
         self._style: dict[str, Style] = {}
+        self._receipts: dict[str, int] = {}
         self._same_carrier: dict[str, tuple[str, ...]] = {}
         self._reference = secrets.randbelow(1 << 16)  # another in each process: a phone hears of several
         self._on_status = on_status
         self._on_route_up = on_route_up
+        self._on_accepted = on_accepted
 
     def register(
         self,
@@ -61,10 +68,13 @@ class Routes:
         request: type[SubmitSm] | type[DeliverSm],
         style: Style,
         others: Sequence[str] = (),
+        *,
+        receipts: bool = False,
     ) -> None:
         """`route` sends with `request`, texts cut in its `style`; while it is down, `others` (of the same
-        carrier) serve instead.
+        carrier) serve instead. `receipts`: each part asks for one.
         """
+        self._receipts[route] = int(receipts)
         self._connections[route] = []
         self._request_class[route] = request
         self._style[route] = style
@@ -104,14 +114,17 @@ class Routes:
 
     async def _send_by(self, name: str, connection: Connection, mt: Mt) -> Outcome:
         outcome = ACCEPTED
-        for index, part in enumerate(self._parts(mt.text, self._style[name])):
+        for index, part in enumerate(self._parts(mt.text, name, connection)):
             outcome = await self._part(name, connection, mt, part)
             if outcome.sending is not Sending.ACCEPTED:
                 # Another link would cut it otherwise: only what has not begun is begun there at once.
                 return NO_LINK if outcome is _UNSENT and index else outcome
         return outcome
 
-    def _parts(self, text: str, style: Style) -> tuple[Part, ...]:
+    def _parts(self, text: str, name: str, connection: Connection) -> tuple[Part, ...]:
+        style = self._style[name]
+        if connection.session.version < Version.V3_4:
+            style = style.without_tlvs
         parts = _cut(text, style)
         if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
             self._reference += 1
@@ -126,6 +139,7 @@ class Routes:
                         source=mt.source,
                         destination=mt.destination,
                         esm_class=part.esm_class,
+                        registered_delivery=self._receipts[name],  # 1: of success and failure (5.2.17)
                         data_coding=part.data_coding,
                         short_message=part.short_message,
                         tlvs=part.tlvs,
@@ -141,6 +155,8 @@ class Routes:
             status = response.command_status
             if status == 0:
                 self._on_status(name, "ESME_ROK")
+                if self._receipts[name] and isinstance(response, MessageResp):
+                    self._on_accepted(name, response.message_id)
                 return ACCEPTED
             word = status_name(status)
             self._on_status(name, word)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from gateway.web.counting import Counts, Durations
 from gateway.web.rates import Rate
 
+_DELIVERY_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 48 * 3600)
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 log = structlog.get_logger("cxmyd")
@@ -48,8 +49,36 @@ class Metrics:
             ("route", "kind"),
             registry=registry,
         )
+        self.long_messages = Counter(
+            "cxmyd_long_messages",
+            "Parts kept and refused, long messages joined and given up",
+            ("result",),
+            registry=registry,
+        )
         self.submits = Counts(
             "cxmyd_submit_status", "Responses to what we sent, by status", ("link", "status"), registry
+        )
+        self.deliveries = Counts(
+            "cxmyd_deliveries",
+            "Parts of answers by the states they reached; submitted: accepted by the SMSC",
+            ("link", "state"),
+            registry,
+        )
+        self.undecided = Gauge(
+            "cxmyd_deliveries_waiting",
+            "Parts accepted today and in the two days before whose end is not known",
+            ("link",),
+            registry=registry,
+        )
+        self.delivery_seconds = Durations(
+            "cxmyd_delivery_seconds",
+            "From the acceptance of a part to the receipt of its end",
+            label="link",
+            bounds_s=_DELIVERY_BUCKETS_S,
+            registry=registry,
+        )
+        self.receipts = Counts(
+            "cxmyd_receipts", "Receipts by what they were good for", ("link", "result"), registry
         )
         self.park = Gauge(
             "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
@@ -85,8 +114,20 @@ class Metrics:
     def not_a_query(self, route: str, kind: str) -> None:
         self.not_queries_total.labels(route, kind).inc()
 
+    def long_message(self, result: str, count: int) -> None:
+        self.long_messages.labels(result).inc(count)
+
     def submitted(self, link: str, status: str) -> None:
         self.submits.add(link, status)
+
+    def delivery(self, link: str, state: str) -> None:
+        self.deliveries.add(link, state)
+
+    def delivery_ended(self, link: str, elapsed_s: float) -> None:
+        self.delivery_seconds.add(link, elapsed_s)
+
+    def receipt(self, link: str, result: str) -> None:
+        self.receipts.add(link, result)
 
     def parked(self, carrier: str, reason: str) -> None:
         self.parked_total.labels(carrier, reason).inc()
