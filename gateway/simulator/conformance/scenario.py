@@ -81,7 +81,20 @@ def scenario(
 
 
 #: The order in which the groups are played: what is gentle first.
-GROUPS = ("framing", "pdu", "session", "bind")
+GROUPS = (
+    "framing",
+    "pdu",
+    "session",
+    "bind",
+    "texts",
+    "receipts",
+    "redelivery",
+    "submitting",
+    "throttling",
+    "versions",
+    "load",
+    "always",
+)
 
 
 def load(patterns: Iterable[str] = ()) -> list[Scenario]:

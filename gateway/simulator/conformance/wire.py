@@ -58,6 +58,8 @@ RMSGQFUL = 0x14
 RTHROTTLED = 0x58
 RX_T_APPN = 0x64
 RX_P_APPN = 0x65
+#: "Not now": the SMSC keeps the message and delivers it again.
+TEMPORARY = (RSYSERR, RMSGQFUL, RTHROTTLED, RX_T_APPN)
 
 # Tags of optional parameters (3.4 table 5-7).
 SAR_MSG_REF_NUM = 0x020C

@@ -1,0 +1,85 @@
+"""Answers every submit_sm of the ESME as a scenario has it, and remembers what became of each phone's answer.
+
+A text is accepted when the first of its parts got ESME_ROK. Called by the scenarios that refuse, delay or
+count submit_sm.
+"""
+
+from collections.abc import Callable, Iterable
+
+from gateway.simulator.conformance import wire
+from gateway.simulator.conformance.lab import Lab, Mo
+from gateway.simulator.conformance.peer import Peer
+from gateway.simulator.conformance.verdicts import Failed, Inconclusive
+from gateway.simulator.conformance.wire import Received
+
+#: Which command_status a submit_sm gets; None: it has no answer yet, `Desk.answer` gives it one.
+Policy = Callable[[Received], int | None]
+
+
+class Desk:
+    """In place of the autopilot, on all connections that are bound; `tidy` of the lab gives them back."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._given: dict[Received, int] = {}  # in the order in which they were answered
+        for peer in lab.open_peers:
+            peer.auto.discard("submit_sm")
+
+    async def ask(self, count: int) -> list[Mo]:
+        """So many phones send the text at once."""
+        peer = await self._lab.bound(receives=True)
+        mos = [self._lab.mo() for _ in range(count)]
+        peer.put(*(wire.pdu("deliver_sm", peer.next_sequence(), mo.body()) for mo in mos))
+        return mos
+
+    def answer(self, submit: Received, status: int) -> None:
+        """Answer one now."""
+        peer = next(peer for peer in self._lab.peers if submit in peer.inbox)
+        self._given[submit] = status
+        peer.respond(submit, b"" if status else wire.cstring(f"desk-{len(self._given)}"), status=status)
+
+    async def serve(self, mos: Iterable[Mo], policy: Policy, within_s: float) -> None:
+        """Until every phone's answer was accepted, at the longest so long."""
+        asked = list(mos)
+
+        def find() -> bool | None:
+            for submit in self.waiting():
+                status = policy(submit)
+                if status is not None:
+                    self.answer(submit, status)
+            return all(map(self.accepted, asked)) or None
+
+        await self._lab.wait_for(find, within_s)
+
+    def waiting(self) -> list[Received]:
+        """The submit_sm without an answer, on connections where one can still be given."""
+        return [submit for peer in self._peers() for submit in peer.got("submit_sm") if not submit.claimed]
+
+    def accepted(self, mo: Mo) -> int:
+        """How many answers to this phone were accepted."""
+        return sum(self._given.get(submit) == wire.ROK for submit in self._lab.answers_to(mo))
+
+    def attempts(self, mo: Mo) -> int:
+        """How many times the answer to this phone was submitted."""
+        return len(self._lab.answers_to(mo))
+
+    def times_s(self) -> list[float]:
+        """When each submit_sm came that was answered."""
+        return [submit.at_s for submit in self._given]
+
+    def expect_once(self, mos: Iterable[Mo], *, within: str) -> None:
+        """Every phone's answer was accepted once. Inconclusive when none of them was ever submitted."""
+        asked = list(mos)
+        if not any(map(self.attempts, asked)):
+            raise Inconclusive("the ESME did not answer the text of --mo")
+        lost = sum(not self.accepted(mo) for mo in asked)
+        twice = sum(self.accepted(mo) > 1 for mo in asked)
+        if lost:
+            raise Failed(
+                f"all {len(asked)} answers to be accepted in the end", f"{lost} did not come {within}"
+            )
+        if twice:
+            raise Failed("no answer that was accepted to come again", f"{twice} of {len(asked)} did")
+
+    def _peers(self) -> list[Peer]:
+        return [peer for peer in self._lab.open_peers if peer.transmits]
