@@ -98,7 +98,8 @@ class Deliveries:
         self._unwritten = 0
         self._writing: asyncio.Task[None] | None = None
         self._receipts: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
+        self._pauses: set[asyncio.Event] = set()
+        self._stopping = False
         self.table: list[dict[str, Any]] = []  # for the operator, as last looked at
         self.failures: list[dict[str, Any]] = []
 
@@ -140,7 +141,7 @@ class Deliveries:
                 result = "unmatched"
             except StoreError:
                 result = "lost"
-            if pause_s is None or self._stopping.is_set():
+            if pause_s is None or self._stopping:
                 break
             await self._pause(pause_s)
         self._recorder.receipt(link, result)
@@ -174,12 +175,12 @@ class Deliveries:
 
     async def _pause(self, pause_s: float) -> None:
         """Sleep, but not beyond `stop`."""
-        timer = self._clock.call_later(pause_s, (wake := asyncio.Event()).set)
-        sleeping = [asyncio.ensure_future(event.wait()) for event in (wake, self._stopping)]
-        await asyncio.wait(sleeping, return_when=asyncio.FIRST_COMPLETED)
+        wake = asyncio.Event()
+        self._pauses.add(wake)
+        timer = self._clock.call_later(pause_s, wake.set)
+        await wake.wait()
         timer.cancel()
-        for task in sleeping:
-            task.cancel()
+        self._pauses.discard(wake)
 
     # writing: one batch at a time, of all that came while the last one was under way
 
@@ -203,7 +204,9 @@ class Deliveries:
 
     async def stop(self) -> None:
         """Write what is left; receipts in a pause have a last try."""
-        self._stopping.set()
+        self._stopping = True
+        for wake in self._pauses:
+            wake.set()
         while self._receipts or self._writing is not None:
             await asyncio.wait([*self._receipts, *([self._writing] if self._writing else [])])
 
