@@ -1,6 +1,5 @@
 """Judgements that several scenarios share; each raises `Failed` with what was expected and what came."""
 
-from gateway.simulator import pdus
 from gateway.simulator.conformance import wire
 from gateway.simulator.conformance.lab import Lab
 from gateway.simulator.conformance.peer import Peer
@@ -21,24 +20,6 @@ def expect_refusal(answer: Received, *commands: str, statuses: tuple[int, ...] =
     if not refused or (statuses and answer.status not in statuses):
         named = wire.statuses(*statuses) if statuses else "an error status"
         raise Failed(f"{' or '.join(commands)} with {named}", f"{answer} came")
-
-
-def wellformed(received: Received) -> str:
-    """What is wrong with a PDU of the ESME; empty when nothing is."""
-    if received.name.startswith("command "):
-        return "an unknown command_id"
-    if received.is_response and len(received.frame) == wire.HEADER_OCTETS:
-        return "" if received.status or received.name in _WITHOUT_BODY else "a response without its body"
-    try:
-        received.decoded()
-    except pdus.PduError as error:
-        return error.why
-    return ""
-
-
-_WITHOUT_BODY = frozenset(
-    {"enquire_link_resp", "unbind_resp", "cancel_sm_resp", "replace_sm_resp", "cancel_broadcast_sm_resp"}
-)
 
 
 def require(condition: object, expected: str, came: str) -> None:

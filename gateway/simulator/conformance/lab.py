@@ -6,6 +6,7 @@ Invariant: between scenarios every connection is on autopilot, and bound or gone
 import asyncio
 import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +25,8 @@ T = TypeVar("T")
 _RECEIVE_BUFFER_OCTETS = 16_384
 # The loop, the scheduler and the network: what is granted beyond a configured time.
 GRACE_S = 1.0
+# Between scenarios an ESME that was told to slow down may take its time for a text.
+_RECOVERY_S = 5.0
 
 
 class ListenError(GatewayError):
@@ -55,7 +58,8 @@ class Lab:
         self.peers: list[Peer] = []  # all there ever were, in the order they connected
         self.port = 0
         self._awaited: list[asyncio.Future[Peer]] = []
-        self._counter = count(1)
+        # An ESME that lives on from an earlier run still knows the phones of that one.
+        self._counter = count(int(time.time() * 10) % 10_000_000)
         #: A scenario's policy for the binds of the next connections: the command_status to answer with.
         self.admit: Callable[[Received], int] = self.check_bind
         #: A scenario's deed on every connection that opens.
@@ -211,7 +215,7 @@ class Lab:
             received
             for peer in self.peers
             for received in peer.got("submit_sm", "data_sm")
-            if _destination(received).lstrip("+") == mo.sender.lstrip("+") and _begins(received)
+            if destination(received).lstrip("+") == mo.sender.lstrip("+") and begins(received)
         ]
 
     async def provoke_submit(self) -> tuple[Mo, Peer, Received]:
@@ -264,10 +268,14 @@ class Lab:
         if self.options.bind == "transmitter":
             return
         mo, response = await self.deliver(await self.bound(receives=True))
+        until_s = self.record.now_s() + self.timing.response_s
+        while response.status in wire.TEMPORARY and self.record.now_s() < until_s:  # it comes again, then
+            await asyncio.sleep(self.timing.quiet_s)
+            _, response = await self.deliver(await self.bound(receives=True), mo)
         if response.name != "deliver_sm_resp" or response.status == wire.RINVBNDSTS:
             raise Failed("deliver_sm_resp to an ordinary deliver_sm on a bound session", f"{response} came")
         if self.options.mo.answers:
-            await self.answer_to(mo)
+            await self.answer_to(mo, within_s=self.timing.response_s + _RECOVERY_S)
             if len(self.answers_to(mo)) > 1:
                 raise Failed("one submit_sm in answer to one text", f"{len(self.answers_to(mo))} came")
 
@@ -276,7 +284,7 @@ def _leave_alone(peer: Peer) -> None:
     """Do nothing with a connection that opens."""
 
 
-def _destination(received: Received) -> str:
+def destination(received: Received) -> str:
     """destination_addr of a submit_sm or data_sm, read by position (both begin alike)."""
     body = received.frame[wire.HEADER_OCTETS :]
     after_service = body[body.find(b"\0") + 3 :]
@@ -284,7 +292,7 @@ def _destination(received: Received) -> str:
     return after_source[: after_source.find(b"\0")].decode("latin-1")
 
 
-def _begins(received: Received) -> bool:
+def begins(received: Received) -> bool:
     """Whether this is a whole text or the first of its parts."""
     try:
         sm = received.decoded()

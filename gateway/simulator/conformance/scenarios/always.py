@@ -1,11 +1,11 @@
 """Rules that hold always: judged over all that the ESME sent in the whole run."""
 
 from gateway.simulator.conformance import wire
-from gateway.simulator.conformance.judging import wellformed
 from gateway.simulator.conformance.lab import Lab
 from gateway.simulator.conformance.record import Pdu, readable
 from gateway.simulator.conformance.scenario import scenario
 from gateway.simulator.conformance.verdicts import Failed, Level, NotApplicable
+from gateway.simulator.conformance.wellformed import fault
 from gateway.simulator.conformance.wire import Received
 
 GROUP = "always"
@@ -27,7 +27,7 @@ def _fail(expected: str, wrong: list[tuple[Pdu, str]]) -> None:
 @scenario(GROUP, "SMPP 3.4, 3 and 4", last=True)
 async def every_pdu_is_well_formed(lab: Lab) -> None:
     """Every PDU that the ESME sends has a known command_id and a body that its fields fill exactly."""
-    wrong = [(pdu, why) for pdu, received in _sent(lab) if (why := wellformed(received))]
+    wrong = [(pdu, why) for pdu, received in _sent(lab) if (why := fault(received))]
     _fail("well-formed PDUs only", wrong)
 
 

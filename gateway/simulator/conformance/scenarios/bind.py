@@ -5,11 +5,12 @@ and 7.2).
 import asyncio
 
 from gateway.simulator.conformance import wire
-from gateway.simulator.conformance.judging import require, still_bound, wellformed
+from gateway.simulator.conformance.judging import require, still_bound
 from gateway.simulator.conformance.lab import GRACE_S, Lab
 from gateway.simulator.conformance.peer import Peer
 from gateway.simulator.conformance.scenario import scenario
 from gateway.simulator.conformance.verdicts import Failed, Inconclusive, Level
+from gateway.simulator.conformance.wellformed import fault
 
 GROUP = "bind"
 _BIND = "SMPP 3.4, 4.1"
@@ -26,7 +27,7 @@ async def well_formed(lab: Lab) -> None:
     """
     peer, bind = await lab.knock()
     require(peer.inbox[0] is bind, "a bind request before all else", f"{peer.inbox[0]} came first")
-    require(not wellformed(bind), "a well-formed bind request", wellformed(bind))
+    require(not fault(bind), "a well-formed bind request", fault(bind))
     kinds = {f"bind_{kind}" for kind in lab.options.bind.split("+")}
     require(bind.name in kinds, " or ".join(sorted(kinds)), f"{bind} came")
     require(0 < bind.sequence <= wire.MAX_SEQUENCE, "a sequence_number of 1 to 0x7FFFFFFF", f"{bind} came")
