@@ -43,6 +43,8 @@ STATUS: dict[str, Any] = {
         },
     ],
     "listeners": [],
+    "deliveries": [{"link": "mobile-1", "submitted": 77, "delivered": 70, "waiting": 7}],
+    "undelivered": [{"link": "mobile-1", "state": "EXPIRED", "error": "3/27", "count": 5}],
     "ended": [{"carrier": "china-mobile", "result": "done", "reason": "answered", "count": 41}],
     "workers": [],
 }
@@ -116,6 +118,8 @@ def test_the_page_shows_links_and_figures(served: Served, chromium: Browser, tmp
     expect(page.locator("#ready")).to_have_text("ready")
     expect(page.locator("#tables")).to_contain_text("<b>odd</b>")
     expect(page.locator(".figure").nth(2)).to_contain_text("41")
+    expect(page.locator("#tables")).to_contain_text("mobile-177707")
+    expect(page.locator("#tables")).to_contain_text("mobile-1EXPIRED3/275")
     page.screenshot(path=str(tmp_path / "operators.png"))
     served.status["ready"] = False
     expect(page.locator("#ready")).to_have_text("not ready")
