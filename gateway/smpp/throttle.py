@@ -27,7 +27,13 @@ SECOND_S = 1.02
 SLACK_S = 0.005
 #: At slow links longer, so that the next try comes after some dozens of messages there too.
 SPREAD_S, SPREAD_MESSAGES = 3.0, 40
-LOWEST_PER_S = 1.0
+#: Where an SMSC refuses whatever the rate, a lower one does not help; with one that is slower than this the
+#: pauses grow with each refusal in a row.
+LOWEST_PER_S = 3.0
+#: What is accepted tells how much the SMSC takes while there is work only: a pause so long begins anew.
+IDLE_S = 0.5
+#: Fewer accepted in a row than this tell little; then this is the first guess, if more was not seen.
+FEW, GUESS_PER_S = 20, 20.0
 #: At this exponent, 1,000 times the rate of the last cut, nothing is left of what was learnt.
 FORGOTTEN = 7.0
 #: What a cut leaves: of the first refusal, and of those that follow within a second each.
@@ -70,7 +76,8 @@ class Throttle:
         self._spread_s = SPREAD_S
         self._return_s = 0.0
         self._grown_s = 0.0
-        self._accepted = 0  # since the mark
+        self._accepted = 0  # since the mark, without a pause
+        self._accepted_s = -inf  # the last one
         self._mark_s = 0.0
         self._accepted_per_s = 0.0  # before the mark
 
@@ -119,17 +126,18 @@ class Throttle:
             return
         self._pause_s = 0.0
         if now_s - sent_s > self._slow_s:
-            self._cut(SLOW_LEAVES, min(self.rate_per_s, self._measured_per_s(now_s)), now_s)
+            self._cut(SLOW_LEAVES, min(self.rate_per_s, self._measured_per_s()), now_s)
         elif congestion_state is not None and congestion_state >= AT_OPTIMUM:
             self._congested(congestion_state, now_s)
 
     def expired(self, sent_s: float, now_s: float) -> None:
         """No response came in time."""
         if sent_s >= self._cut_s:
-            self._cut(EXPIRED_LEAVES, min(self.rate_per_s, self._measured_per_s(now_s)), now_s)
+            self._cut(EXPIRED_LEAVES, min(self.rate_per_s, self._measured_per_s()), now_s)
 
     def _learnt_per_s(self) -> float:
-        return self._peak_per_s * exp(((self._grown_s - self._return_s) / self._spread_s) ** 3)
+        grown = exp(((self._grown_s - self._return_s) / self._spread_s) ** 3)
+        return max(LOWEST_PER_S, self._peak_per_s * grown)
 
     def _refused(self, now_s: float) -> None:
         """Too fast, or, where nothing was accepted since the last refusal, not taking anything: then a lower
@@ -143,7 +151,7 @@ class Throttle:
             if self._peak_per_s != inf:
                 self._cut(leaves, rate_per_s, now_s)
             else:  # a first guess, from which it searches upwards at once
-                self._cut(leaves, min(rate_per_s, self._measured_per_s(now_s)), now_s)
+                self._cut(leaves, min(rate_per_s, self._measured_per_s()), now_s)
                 self._grown_s = self._return_s + self._spread_s / 2
         self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 1 / rate_per_s, self._pause_s * 2))
         self._cut_s = now_s
@@ -152,7 +160,7 @@ class Throttle:
     def _congested(self, congestion_state: int, now_s: float) -> None:
         if congestion_state >= NEAR_CONGESTION:
             leaves = REFUSED_LEAVES[congestion_state >= CONGESTED]
-            self._cut(leaves, min(self.rate_per_s, self._measured_per_s(now_s)), now_s)
+            self._cut(leaves, min(self.rate_per_s, self._measured_per_s()), now_s)
         elif self._peak_per_s != inf:  # neither more nor less
             self._peak_per_s, self._return_s, self._grown_s = self._learnt_per_s(), 0.0, 0.0
 
@@ -164,14 +172,18 @@ class Throttle:
         self._cut_s = now_s
 
     def _accept(self, now_s: float) -> None:
+        if now_s - self._accepted_s > IDLE_S:
+            self._accepted, self._mark_s, self._accepted_per_s = 0, now_s, 0.0
         self._accepted += 1
+        self._accepted_s = now_s
         if now_s - self._mark_s >= 1.0:
             self._accepted_per_s = self._accepted / (now_s - self._mark_s)
             self._accepted, self._mark_s = 0, now_s
 
-    def _measured_per_s(self, now_s: float) -> float:
-        """How much the SMSC has accepted lately."""
-        return max(self._accepted_per_s, self._accepted / max(now_s - self._mark_s, 0.1))
+    def _measured_per_s(self) -> float:
+        """How much the SMSC has accepted lately, or a guess where there was little to accept."""
+        per_s = max(self._accepted_per_s, self._accepted / max(self._accepted_s - self._mark_s, 0.1))
+        return per_s if self._accepted_per_s or self._accepted >= FEW else max(per_s, GUESS_PER_S)
 
 
 class _Limit:

@@ -116,6 +116,42 @@ def test_fewer_requests_than_the_rate_do_not_raise_it() -> None:
     assert throttle.rate_per_s == pytest.approx(before_per_s)
 
 
+def through_after_a_quiet_minute(status_of: Callable[[int, float], int], texts: int = 20) -> float:
+    """Seconds until so many texts, all there at once, were accepted: one a quarter of an hour came before.
+    `status_of(number, seconds since they came)` is the SMSC's answer to its number-th submit_sm.
+    """
+    throttle, now_s = Throttle(slow_s=10.0), 0.0
+    for _ in range(4):
+        throttle.sent(now_s)
+        throttle.answered(0, now_s, now_s + 0.02)
+        now_s += 15
+    start_s, number, left = now_s, 0, texts
+    while left:
+        now_s += throttle.wait_s(now_s) or 0.001
+        throttle.sent(now_s)
+        number += 1
+        status = status_of(number, now_s - start_s)
+        throttle.answered(status, now_s, now_s + 0.001)
+        left -= not status
+    return now_s - start_s
+
+
+def test_a_refusal_after_a_quiet_time_is_no_reason_to_crawl() -> None:
+    """What was not asked for in that time was not refused either."""
+    assert through_after_a_quiet_minute(lambda number, _: THROTTLED if number == 1 else 0) < 3
+    assert through_after_a_quiet_minute(lambda number, _: THROTTLED if number % 2 else 0) < 15
+    assert through_after_a_quiet_minute(lambda _, passed_s: THROTTLED if passed_s < 2 else 0) < 7
+
+
+def test_silence_after_a_quiet_time_is_no_reason_to_crawl() -> None:
+    throttle = Throttle()
+    throttle.sent(0.0)
+    throttle.answered(0, 0.0, 0.02)
+    throttle.sent(100.0)
+    throttle.expired(100.0, 110.0)
+    assert throttle.rate_per_s >= 10
+
+
 rates = st.floats(0.3, 500)
 sendings = st.lists(
     st.tuples(st.floats(0, 0.3), st.sampled_from([0, 0, 0, THROTTLED, 0x45])), min_size=1, max_size=200
