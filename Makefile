@@ -11,8 +11,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CLUSTER_ARGS ?=
+FUZZ_ARGS ?=
 
-.PHONY: help setup run test check bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-backup bench-sweep cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check fuzz fuzz-quick bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-backup bench-sweep cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,12 @@ check: .venv/.dev ## lint, format, types, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fuzz: .venv/.dev ## coverage-guided fuzzing of codec, session and texts (10 minutes; FUZZ_ARGS="--seconds 3600")
+	@$(BIN)/python -m fuzz $(FUZZ_ARGS)
+
+fuzz-quick: .venv/.dev ## the same for 20 seconds
+	@$(BIN)/python -m fuzz --seconds 20
 
 bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
 	@scripts/test-tools

@@ -188,6 +188,8 @@ class Session(Machine):
     def receive(self, data: bytes, now_s: float) -> list[e.Event]:
         """Take what was read from the connection, in any segments."""
         events: list[e.Event] = []
+        if self.state is State.CLOSED:  # what still comes must not fill the framer
+            return events
         counters = self.counters
         received_before = counters.received
         try:

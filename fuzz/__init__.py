@@ -1,0 +1,1 @@
+"""Fuzzing of what strangers' octets reach: codec, framing and session, texts. `make fuzz`."""
