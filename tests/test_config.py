@@ -207,6 +207,12 @@ def test_all_mistakes_are_named_at_once(write: Write) -> None:
         (SMSC + 'tls = { ca = "ca.pem" }', "smsc[0].tls.ca", "no such file"),
         (SMSC + 'version = "3.3"', "smsc[0].bind", 'bind = "transmitter+receiver"'),
         (SMSC + "version = 3.4", "smsc[0].version", "'3.3', '3.4' or '5.0'"),
+        (SMSC + 'default_alphabet = "gsm7"', "smsc[0].default_alphabet", "'gsm-packed'"),
+        (SMSC + 'data_codings = { 15 = "big5" }', "smsc[0].data_codings.15", "'gbk'"),
+        (SMSC + 'data_codings = { "0x0F" = "gbk" }', "smsc[0].data_codings", "decimal"),
+        (SMSC + 'data_codings = { 256 = "gbk" }', "smsc[0].data_codings", "1 to 255"),
+        (SMSC + 'data_codings = { 0 = "gbk" }', "smsc[0].data_codings", "default_alphabet"),
+        (SMSC + 'long_messages = "udh"', "smsc[0].long_messages", "'udh-16'"),
         (SMSC + 'tls = { server_name = "" }', "smsc[0].tls.server_name", "host name"),
         ('[[listen]]\nproxy_protocol = ["10.0.0.1/8"]', "listen[0].proxy_protocol[0]", "10.0.0.0/8"),
         ("[[listen]]\nconnections = 0", "listen[0].connections", "greater than or equal to 1"),
@@ -345,6 +351,13 @@ def test_an_outbind_of_smpp_33_needs_another_link(write: Write) -> None:
     assert [warning.key for warning in load(write(text)).warnings] == ["smsc[0].bind"]
     second = SMSC.replace("mobile-1", "mobile-2")
     assert load(write(text + second)).warnings == ()
+
+
+def test_smpp_33_has_no_tlvs_for_long_answers(write: Write) -> None:
+    """Said, since the method that was asked for is not the one that is used."""
+    text = SMSC + 'version = "3.3"\nbind = "transmitter+receiver"\nlong_messages = '
+    assert [warning.key for warning in load(write(text + '"sar"')).warnings] == ["smsc[0].long_messages"]
+    assert load(write(text + '"udh-16"')).warnings == ()
 
 
 def test_carrier_settings_are_exactly_the_carriers_fields() -> None:

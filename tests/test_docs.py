@@ -100,6 +100,8 @@ _TIMERS = (
     "version",
     "window",
     "default_alphabet",
+    "data_codings",
+    "long_messages",
     "enquire_link_s",
     "enquire_timeout_s",
     "response_timeout_s",

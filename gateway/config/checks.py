@@ -49,6 +49,9 @@ def warnings(settings: Settings, used: frozenset[str], carriers: Mapping[str, Ca
         if smsc.version == "3.3" and smsc.bind == "outbind" and not others:
             mend = "an outbind of 3.3 is answered by bind_receiver alone: answers need another [[smsc]]"
             yield Problem(f"smsc[{index}].bind", '"outbind"', f"{mend} of carrier {smsc.carrier}")
+        if smsc.version == "3.3" and smsc.long_messages in ("sar", "payload"):
+            mend = "SMPP 3.3 has no TLVs: long answers leave by udh-8"
+            yield Problem(f"smsc[{index}].long_messages", f'"{smsc.long_messages}"', mend)
         if settings.park.after_s >= smsc.response_timeout_s:
             mend = f"an SMSC that waits as long as smsc[{index}].response_timeout_s gives up first"
             yield Problem("park.after_s", f"{settings.park.after_s:g}", mend)
