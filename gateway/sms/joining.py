@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from gateway.sms.alphabets import Alphabet, Codings, Shifts, decode, padded, unpack
 
-_FULL_OCTETS = 140  # 3GPP TS 23.040, 9.2.3.24
+# 3GPP TS 23.040, 9.2.3.24: 140, less a header of seven that is not there yet where SAR TLVs tell the parts.
+_FULL_OCTETS = 133
 _BYTE_ORDER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 
 

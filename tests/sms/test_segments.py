@@ -57,6 +57,7 @@ def means_something_else(text: str, style: Style, parts: tuple[Part, ...]) -> bo
 @example("a" * 152 + "€" + "b" * 20, 7, Style(Alphabet.GSM_PACKED))
 @example("a" * 152 + "€" + "b" * 20, 7, Style(Alphabet.GSM_PACKED, Method.UDH_16))
 @example("查" * 66 + "😀" * 5, 7, Style())
+@example("a" * 151 + "@" + "b" * 20, 7, Style(Alphabet.GSM_PACKED, Method.SAR))
 @example("€" * 400, 7, Style(Alphabet.UTF8, Method.SAR))
 def test_parts_join_to_the_text(text: str, reference: int, style: Style) -> None:
     """For every alphabet and method: each part can be encoded, fits on the air, and all in order are the
