@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: help setup run test check fuzz fuzz-quick bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-backup bench-sweep cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check fuzz fuzz-quick bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-backup: .venv/.dev ## what snapshots and the append-only file cost, on bot
 bench-sweep: .venv/.dev ## how fast what is older than the window leaves memory, on both engines (1 minute)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.backup.sweep $(BENCH_ARGS)
+
+bench-smpp: .venv/.dev ## the SMPP codec beside smpplib and smpp.pdu3, the session beside the codec (2 minutes; BENCH_ARGS=--quick)
+	@$(BIN)/python -m bench.smpp.measure $(BENCH_ARGS)
 
 bench-feeds: .venv/.dev ## sightings a second from folders, Redis streams and Kafka (3 minutes; BENCH_ARGS=--quick: 1)
 	@scripts/test-tools

@@ -1,0 +1,1 @@
+"""What the SMPP codec and session cost, beside other Python codecs."""
