@@ -4,10 +4,11 @@ A text is accepted when the first of its parts got ESME_ROK. Called by the scena
 count submit_sm.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from gateway.simulator.conformance import wire
-from gateway.simulator.conformance.lab import Lab, Mo
+from gateway.simulator.conformance.lab import Lab, Mo, begins, destination
 from gateway.simulator.conformance.peer import Peer
 from gateway.simulator.conformance.verdicts import Failed, Inconclusive
 from gateway.simulator.conformance.wire import Received
@@ -22,6 +23,9 @@ class Desk:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._given: dict[Received, int] = {}  # in the order in which they were answered
+        self._of_phone: defaultdict[str, list[Received]] = defaultdict(list)  # of texts in parts the first
+        self._waiting: dict[Received, Peer] = {}
+        self._read = {peer: len(peer.inbox) for peer in lab.peers}  # so many of its PDUs were looked at
         for peer in lab.open_peers:
             peer.auto.discard("submit_sm")
 
@@ -34,34 +38,51 @@ class Desk:
 
     def answer(self, submit: Received, status: int) -> None:
         """Answer one now."""
-        peer = next(peer for peer in self._lab.peers if submit in peer.inbox)
         self._given[submit] = status
+        peer = self._waiting.pop(submit)
         peer.respond(submit, b"" if status else wire.cstring(f"desk-{len(self._given)}"), status=status)
 
     async def serve(self, mos: Iterable[Mo], policy: Policy, within_s: float) -> None:
         """Until every phone's answer was accepted, at the longest so long."""
-        asked = list(mos)
+        left = list(mos)
 
         def find() -> bool | None:
             for submit in self.waiting():
                 status = policy(submit)
                 if status is not None:
                     self.answer(submit, status)
-            return all(map(self.accepted, asked)) or None
+            while left and self.accepted(left[-1]):
+                left.pop()
+            return not left or None
 
         await self._lab.wait_for(find, within_s)
 
     def waiting(self) -> list[Received]:
         """The submit_sm without an answer, on connections where one can still be given."""
-        return [submit for peer in self._peers() for submit in peer.got("submit_sm") if not submit.claimed]
+        for peer in self._lab.peers:
+            inbox = peer.inbox
+            for received in inbox[self._read.get(peer, 0) :]:
+                if received.name == "submit_sm":
+                    self._take(peer, received)
+            self._read[peer] = len(inbox)
+        return [submit for submit, peer in self._waiting.items() if not peer.closed]
+
+    def _take(self, peer: Peer, submit: Received) -> None:
+        if begins(submit):
+            self._of_phone[destination(submit).lstrip("+")].append(submit)
+        if submit.claimed:  # the autopilot has accepted it, on a connection that is new
+            self._given[submit] = wire.ROK
+        else:
+            self._waiting[submit] = peer
 
     def accepted(self, mo: Mo) -> int:
         """How many answers to this phone were accepted."""
-        return sum(self._given.get(submit) == wire.ROK for submit in self._lab.answers_to(mo))
+        return sum(self._given.get(submit) == wire.ROK for submit in self._of_phone[mo.sender.lstrip("+")])
 
     def attempts(self, mo: Mo) -> int:
         """How many times the answer to this phone was submitted."""
-        return len(self._lab.answers_to(mo))
+        self.waiting()
+        return len(self._of_phone[mo.sender.lstrip("+")])
 
     def times_s(self) -> list[float]:
         """When each submit_sm came that was answered."""
@@ -80,6 +101,3 @@ class Desk:
             )
         if twice:
             raise Failed("no answer that was accepted to come again", f"{twice} of {len(asked)} did")
-
-    def _peers(self) -> list[Peer]:
-        return [peer for peer in self._lab.open_peers if peer.transmits]
