@@ -7,6 +7,7 @@ import asyncio
 import re
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -57,6 +58,7 @@ class Lab:
         self.bell = Bell()
         self.peers: list[Peer] = []  # all there ever were, in the order they connected
         self.port = 0
+        self._submitted: defaultdict[str, list[Received]] = defaultdict(list)  # by the phone
         self._awaited: list[asyncio.Future[Peer]] = []
         # An ESME that lives on from an earlier run still knows the phones of that one.
         self._counter = count(int(time.time() * 10) % 10_000_000)
@@ -70,7 +72,8 @@ class Lab:
         options = self.options
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        listening = socket.socket(family)
+        # asyncio sets TCP_NODELAY on what it accepts only if the socket says that it is TCP.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS)
         try:
@@ -101,15 +104,21 @@ class Lab:
         peer = Peer(len(self.peers) + 1, self.record, self.bell, self.timing)
         peer.admit = self.admit
         peer.greet = lambda: self.greet(peer)
+        peer.notice = self._notice
         self.peers.append(peer)
         if self._awaited:
             peer.held = True
             asyncio.get_running_loop().call_soon(self._awaited.pop(0).set_result, peer)
         return peer
 
+    def _notice(self, received: Received) -> None:
+        if received.name in ("submit_sm", "data_sm"):
+            self._submitted[destination(received).lstrip("+")].append(received)
+
     def check_bind(self, bind: Received) -> int:
         """The command_status for a bind: whether its name and password are those of the options."""
-        system_id, password = (field.decode("latin-1") for field in bind.frame[16:].split(b"\0")[:2])
+        strings = [field.decode("latin-1") for field in bind.frame[wire.HEADER_OCTETS :].split(b"\0")]
+        system_id, password = (*strings, "", "")[:2]
         if self.options.system_id not in (None, system_id):
             return wire.RINVSYSID
         return wire.ROK if self.options.password in (None, password) else wire.RINVPASWD
@@ -156,7 +165,7 @@ class Lab:
 
         wait_s = self.patience_s + extra_s
         if not await self.wait_for(find, wait_s):
-            raise Failed(f"the ESME to be bound again within {wait_s:g} s", "it is not")
+            raise Failed(f"the ESME to be bound within {wait_s:g} s", "it is not")
 
     async def next_connection(self, *, within_s: float | None = None) -> Peer:
         """The next connection that the ESME opens; its bind waits for the scenario (`Peer.bind_request`)."""
@@ -211,12 +220,7 @@ class Lab:
 
     def answers_to(self, mo: Mo) -> list[Received]:
         """The submit_sm (or data_sm) for this phone so far; of a text in parts the first part only."""
-        return [
-            received
-            for peer in self.peers
-            for received in peer.got("submit_sm", "data_sm")
-            if destination(received).lstrip("+") == mo.sender.lstrip("+") and begins(received)
-        ]
+        return [submit for submit in self._submitted[mo.sender.lstrip("+")] if begins(submit)]
 
     async def provoke_submit(self) -> tuple[Mo, Peer, Received]:
         """Let the ESME answer a text, and hold back the submit_sm_resp: the text, the submit_sm and the

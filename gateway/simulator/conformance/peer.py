@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TypeVar
 
 from gateway.simulator.conformance import wire
@@ -69,7 +70,9 @@ class Peer(asyncio.Protocol):
         self.closed_by = ""  # "us", "the ESME" or "the ESME (reset)"
         self.admit: Callable[[Received], int] = lambda bind: wire.ROK
         self.greet: Callable[[], object] = lambda: None
+        self.notice: Callable[[Received], object] = lambda received: None
         self._record, self._bell = record, bell
+        self._asked_at: dict[int, int] = {}  # by number: how much of the inbox came before the request
         self._octets = bytearray()
         self._sequence = 0
         self._transport: asyncio.Transport
@@ -91,6 +94,7 @@ class Peer(asyncio.Protocol):
             received = Received(frame, self._record.now_s())
             self.inbox.append(received)
             self._record.pdu(self.number, "in", frame)
+            self.notice(received)
             if not self.mute:
                 self._autopilot(received)
         self._bell.ring()
@@ -131,6 +135,7 @@ class Peer(asyncio.Protocol):
 
     def next_sequence(self) -> int:
         self._sequence = self._sequence % wire.MAX_SEQUENCE + 1
+        self._asked_at[self._sequence] = len(self.inbox)
         return self._sequence
 
     def put(self, *octets: bytes) -> None:
@@ -151,6 +156,7 @@ class Peer(asyncio.Protocol):
         """Send a request; its sequence_number."""
         number = self.next_sequence() if sequence is None else sequence
         self.asked.add(number)
+        self._asked_at[number] = len(self.inbox)
         self.put(wire.pdu(command, number, body))
         return number
 
@@ -247,7 +253,7 @@ class Peer(asyncio.Protocol):
         return answer
 
     def _response(self, sequence: int) -> Received | None:
-        for received in self.inbox:
+        for received in islice(self.inbox, self._asked_at.get(sequence, 0), None):
             if received.is_response and received.sequence == sequence and not received.claimed:
                 return received
         return None

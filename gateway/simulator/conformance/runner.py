@@ -63,6 +63,7 @@ class Runner:
         self.lab = Lab(options)
         self._told = told
         self._revive = revive
+        self._ailing = False  # from the beginning: no scenario's doing
         self._gone = ""  # why nothing can be judged any more
 
     async def run(self) -> list[Result]:
@@ -82,10 +83,14 @@ class Runner:
     async def _await_esme(self) -> None:
         self.lab.record.scenario = "(begin)"
         try:
-            await self.lab.bound()
-            await self.lab.check_health()
-        except (Failed, Inconclusive) as reason:
+            await self.lab.all_bound()
+        except Failed as reason:
             self._gone = f"before the first scenario: {reason}"
+            return
+        try:
+            await self.lab.check_health()
+        except (Failed, Inconclusive):  # basics.ordinary-session tells it
+            self._ailing = True
 
     async def _judge(self, scenario: Scenario) -> Result:
         lab = self.lab
@@ -97,7 +102,9 @@ class Runner:
         if self._gone and not scenario.last:
             return Result(scenario, Verdict.INCONCLUSIVE, 0.0, came=self._gone)
         verdict, expected, came = await self._play(scenario)
-        trace = () if verdict is Verdict.PASSED else tuple(lab.record.tail(since_s))
+        trace = (
+            () if verdict is Verdict.PASSED else tuple(lab.record.tail(since_s) or lab.record.tail(0.0, 4))
+        )
         await lab.tidy()
         ill = "" if scenario.last else await self._health()
         if ill and verdict is not Verdict.FAILED:
@@ -121,7 +128,7 @@ class Runner:
     async def _health(self) -> str:
         """What is wrong with the ESME; a second look, after new connections, tells whether it is gone."""
         try:
-            await self.lab.check_health()
+            await self._look()
         except (Failed, Inconclusive) as reason:
             lost = await self._second_look()
             if lost and self._revive is not None:
@@ -137,7 +144,11 @@ class Runner:
         for peer in self.lab.open_peers:
             peer.close()
         try:
-            await self.lab.check_health()
+            await self._look()
         except (Failed, Inconclusive) as reason:
             return str(reason)
         return ""
+
+    async def _look(self) -> None:
+        """Whether the ESME is as well as it was in the beginning."""
+        await (self.lab.all_bound() if self._ailing else self.lab.check_health())

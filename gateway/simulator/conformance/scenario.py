@@ -82,6 +82,7 @@ def scenario(
 
 #: The order in which the groups are played: what is gentle first.
 GROUPS = (
+    "basics",
     "framing",
     "pdu",
     "session",
