@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.errors import GatewayError
+from gateway.simulator.alphabets import DEFAULTS
 from gateway.simulator.faults import UNASSIGNED_PREFIX
 from gateway.simulator.server import Simulator, address
 from gateway.simulator.smsc import Rules
@@ -86,6 +87,13 @@ _VERSIONS = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
     help="Until a submit_sm is answered.",
 )
 @click.option(
+    "--alphabet",
+    type=click.Choice(list(DEFAULTS)),
+    default="gsm",
+    show_default=True,
+    help="What data_coding 0 means.",
+)
+@click.option(
     "--faults-by-address",
     is_flag=False,
     flag_value=UNASSIGNED_PREFIX,
@@ -107,6 +115,7 @@ def smsc(
     rate_per_s: float,
     submit_window: int,
     response_s: float,
+    alphabet: str,
     faults_by_address: str | None,
 ) -> None:
     """Run a simulated SMSC with a phone page, to text to a gateway without a carrier."""
@@ -120,6 +129,7 @@ def smsc(
         rate_per_s=rate_per_s,
         submit_window=submit_window,
         response_s=response_s,
+        alphabet=alphabet,
         faults_by_address=faults_by_address,
     )
     try:

@@ -29,10 +29,13 @@ class Piece(NamedTuple):
     text: str
 
 
-def piece_of(pdu: Pdu) -> Piece:
-    """The text and the place of a submit_sm or data_sm among its parts. Raises PduError."""
+def piece_of(pdu: Pdu, alphabet: str = "gsm") -> Piece:
+    """The text and the place of a submit_sm or data_sm among its parts; `alphabet` is that of data_coding 0.
+    Raises PduError.
+    """
     octets: bytes = getattr(pdu, "short_message", None) or getattr(pdu, "message_payload", None) or b""
     concatenation: _Place | None = None
+    end = 0
     if pdu.esm_class & consts.SMPP_GSMFEAT_UDHI:
         end = octets[0] + 1 if octets else 1
         if end > len(octets):
@@ -41,7 +44,7 @@ def piece_of(pdu: Pdu) -> Piece:
         octets = octets[end:]
     if concatenation is None and pdu.sar_msg_ref_num is not None:
         concatenation = ("sar", pdu.sar_msg_ref_num), pdu.sar_total_segments or 0, pdu.sar_segment_seqnum or 0
-    text = alphabets.decode(octets, pdu.data_coding)
+    text = alphabets.decode(octets, pdu.data_coding, alphabet, end)
     if concatenation is None:
         return Piece(None, 1, 1, text)
     reference, total, position = concatenation

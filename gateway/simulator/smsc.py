@@ -44,7 +44,8 @@ class Rules:
     matches or is empty. `window`: deliver_sm in flight on one bind. `version`: the highest spoken (0x33,
     0x34, 0x50). `rate_per_s`: submit_sm of one system_id, `submit_window`: those of one bind that wait for
     their response; beyond either, ESME_RTHROTTLED (0: no limit). `response_s`: until a submit_sm_resp.
-    `faults_by_address`: the prefix of addresses that order faults (see `faults`).
+    `faults_by_address`: the prefix of addresses that order faults (see `faults`). `alphabet`: what
+    data_coding 0 means, one of `alphabets.DEFAULTS`.
     """
 
     system_id: str | None = None
@@ -59,6 +60,7 @@ class Rules:
     submit_window: int = 0
     response_s: float = 0.0
     faults_by_address: str | None = None
+    alphabet: str = "gsm"
     timers: Timers = field(default_factory=Timers)
 
 
@@ -132,7 +134,7 @@ class Smsc:
             if not re.fullmatch(r"[\x20-\x7e]{1,20}", address):
                 raise ValueError(f"{name} must be an address of 1 to 20 ASCII characters, not {address!r}")
         self._reference = (self._reference + 1) % 256
-        parts = alphabets.parts_of(text, self._reference, data_coding)
+        parts = alphabets.parts_of(text, self._reference, data_coding, self.rules.alphabet)
         message = Message(
             self._next_id("mo"), "mo", number, service, text, self._clock.now_s(), "queued", len(parts)
         )
@@ -222,7 +224,7 @@ class Smsc:
         number, service = pdu.destination_addr.lstrip("+"), pdu.source_addr.lstrip("+")
         if not number:
             raise PduError(consts.SMPP_ESME_RINVDSTADR, "no destination")
-        piece = joining.piece_of(pdu)
+        piece = joining.piece_of(pdu, self.rules.alphabet)
         arrived, text = self._unfinished.add(service, number, piece)
         now_s = self._clock.now_s()
         parties = Parties(number, service)
