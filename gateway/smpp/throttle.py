@@ -21,12 +21,14 @@ from math import cbrt, exp, floor, inf, log
 from gateway.smpp.constants import CommandStatus
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+#: Each pause after the one before, while nothing is accepted.
+LONGER = 1.5
 #: A second, and what the network may shorten it by between us and the SMSC.
 SECOND_S = 1.02
 #: Requests that were late may catch up by so much, or timers would make the rate lower than it need be.
 SLACK_S = 0.005
-#: At slow links longer, so that the next try comes after some dozens of messages there too.
-SPREAD_S, SPREAD_MESSAGES = 3.0, 40
+#: At slow links longer, so that the next try comes after some messages there too.
+SPREAD_S, SPREAD_MESSAGES = 3.0, 15
 #: Where an SMSC refuses whatever the rate, a lower one does not help; with one that is slower than this the
 #: pauses grow with each refusal in a row.
 LOWEST_PER_S = 3.0
@@ -153,7 +155,7 @@ class Throttle:
             else:  # a first guess, from which it searches upwards at once
                 self._cut(leaves, min(rate_per_s, self._measured_per_s()), now_s)
                 self._grown_s = self._return_s + self._spread_s / 2
-        self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 1 / rate_per_s, self._pause_s * 2))
+        self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 1 / rate_per_s, self._pause_s * LONGER))
         self._cut_s = now_s
         self._paused_until_s = self._free_at_s = now_s + self._pause_s
 

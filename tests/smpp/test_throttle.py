@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smpp.constants import CommandStatus
-from gateway.smpp.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, Throttle, share
+from gateway.smpp.throttle import FIRST_PAUSE_S, LONGER, LONGEST_PAUSE_S, Throttle, share
 
 THROTTLED = CommandStatus.ESME_RTHROTTLED
 Answered = list[tuple[float, int]]  # when a request arrived at the SMSC, and with what it was answered
@@ -197,16 +197,16 @@ def test_it_never_stops_a_link_for_good(sendings: list[tuple[float, int]]) -> No
         assert throttle.wait_s(now_s) <= LONGEST_PAUSE_S
 
 
-def test_the_pause_doubles_to_its_limit_while_nothing_is_accepted() -> None:
+def test_the_pause_grows_to_its_limit_while_nothing_is_accepted() -> None:
     throttle, now_s, waits = Throttle(), 0.0, []
     for _ in range(100):
         throttle.sent(now_s)
         throttle.answered(0, now_s, now_s)
-    for _ in range(8):
+    for _ in range(12):
         throttle.answered(THROTTLED, now_s, now_s)
         waits.append(throttle.wait_s(now_s))
         now_s += throttle.wait_s(now_s)
-    assert waits[:3] == pytest.approx([FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S])
+    assert waits[:3] == pytest.approx([FIRST_PAUSE_S, FIRST_PAUSE_S * LONGER, FIRST_PAUSE_S * LONGER**2])
     assert max(waits) == pytest.approx(LONGEST_PAUSE_S)
 
 
