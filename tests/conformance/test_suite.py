@@ -46,6 +46,14 @@ def test_a_right_esme_passes(group: str) -> None:
     assert report.passed(runner.results)
 
 
+def test_recommendations_decide_when_strict() -> None:
+    """What is only recommended leaves the run a success, unless --strict asks for it."""
+    runner, results = judged(Wrong.NEVER_ASKS, "session.enquire-link-on-silence")
+    assert [result.verdict for result in results.values()] == [Verdict.FAILED]
+    assert report.passed(runner.results)
+    assert not report.passed(runner.results, strict=True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "scenario"),
     [

@@ -46,6 +46,7 @@ _TIMES = Timing()
 )
 @click.option("--window", default=0, metavar="N", help="The ESME's window of submit_sm. [default: unknown]")
 @click.option("--only", multiple=True, metavar="GLOB", help="Scenarios or groups to play; may be repeated.")
+@click.option("--strict", is_flag=True, help="What the specification recommends is required, too.")
 @click.option("--list", "listing", is_flag=True, help="Show the scenarios and end.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
 @click.option("--json", "json_", type=click.Path(path_type=Path), metavar="FILE", help="Write JSON.")
@@ -105,6 +106,7 @@ def conformance(
     mo: tuple[str, str, str] | None,
     window: int,
     only: tuple[str, ...],
+    strict: bool,
     listing: bool,
     junit: Path | None,
     json_: Path | None,
@@ -139,9 +141,11 @@ def conformance(
         times,
         Answering(*mo, True) if mo else Answering(),
     )
-    runner = Runner(options, scenarios, _Teller(len(scenarios)))
+    teller = _Teller(len(scenarios))
+    runner = Runner(options, scenarios, teller)
     try:
-        results = asyncio.run(runner.run())
+        with teller.status:
+            results = asyncio.run(runner.run())
     finally:  # also when it is interrupted: what was found is worth having
         began_at = datetime.fromtimestamp(runner.lab.record.began_at, UTC).isoformat(timespec="seconds")
         if junit:
@@ -150,9 +154,8 @@ def conformance(
             report.write_json(json_, runner.results, began_at, asdict(options) | {"password": None})
         if capture:
             pcap.write(runner.lab.record, runner.lab.port, capture)
-    console = Console()
-    console.print(report.summary(results), highlight=False)
-    sys.exit(0 if report.passed(results) else 1)
+    teller.conclude(results)
+    sys.exit(0 if report.passed(results, strict=strict) else 1)
 
 
 class _Teller:
@@ -162,9 +165,15 @@ class _Teller:
         self._console = Console(highlight=False)
         self._total = total
         self._done = 0
+        self.status = self._console.status("waiting for the ESME to bind")  # shown on a terminal only
+
+    def conclude(self, results: list[Result]) -> None:
+        self._console.print(report.by_group(results))
+        self._console.print(report.summary(results))
 
     def __call__(self, news: Scenario | Result) -> None:
         if isinstance(news, Scenario):
+            self.status.update(news.name)
             return
         self._done += 1
         sign, style = report.STYLES[news.verdict]
@@ -173,7 +182,7 @@ class _Teller:
             f"[dim]{news.seconds:.1f} s[/]"
         )
         if news.verdict in (Verdict.FAILED, Verdict.INCONCLUSIVE):
-            self._console.print(report.details(news))
+            self._console.print(report.details(news), soft_wrap=True)
 
 
 def _list(scenarios: list[Scenario]) -> None:

@@ -22,21 +22,20 @@ STYLES = {
 }
 
 
-def table(results: Iterable[Result]) -> Table:
-    """Every scenario with its verdict; what did not pass with its reason."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in (("", "left"), ("scenario", "left"), ("level", "left"), ("s", "right")):
-        shown.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    shown.add_column("what the ESME did, where it did not pass", ratio=1)
+def by_group(results: Iterable[Result]) -> Table:
+    """How many of each verdict, group by group."""
+    groups: dict[str, list[Result]] = {}
     for result in results:
-        sign, style = STYLES[result.verdict]
-        shown.add_row(
-            Text(sign, style),
-            Text(result.scenario.name, style),
-            result.scenario.level.value,
-            f"{result.seconds:.1f}",
-            Text(result.reason, style),
-        )
+        groups.setdefault(result.scenario.group, []).append(result)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("group")
+    for verdict in Verdict:
+        shown.add_column(verdict.value, justify="right", style=STYLES[verdict][1])
+    shown.add_column("s", justify="right")
+    for group, found in groups.items():
+        counts = Counter(result.verdict for result in found)
+        seconds = sum(result.seconds for result in found)
+        shown.add_row(group, *(str(counts[verdict] or "") for verdict in Verdict), f"{seconds:.1f}")
     return shown
 
 
@@ -62,9 +61,12 @@ def summary(results: Iterable[Result]) -> str:
     return f"{len(found)} scenarios: {', '.join(parts)}; {required} required not passed"
 
 
-def passed(results: Iterable[Result]) -> bool:
-    """Whether all that the specification requires was passed, as far as it applies."""
-    return all(result.acceptable for result in results)
+def passed(results: Iterable[Result], *, strict: bool = False) -> bool:
+    """Whether all that the specification requires was passed, as far as it applies; `strict`: all that it
+    recommends, too.
+    """
+    fine = (Verdict.PASSED, Verdict.NOT_APPLICABLE)
+    return all(result.verdict in fine if strict else result.acceptable for result in results)
 
 
 def as_json(results: Iterable[Result], began_at: str, options: dict[str, Any]) -> dict[str, Any]:
