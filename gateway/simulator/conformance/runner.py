@@ -18,6 +18,8 @@ from gateway.simulator.conformance.verdicts import (
     Verdict,
 )
 
+# The ESME may be started when we listen, and takes its time.
+_START_S = 30.0
 # A scenario waits by deadlines of its own; this one is against an error in a scenario.
 _LONGEST_S = 600.0
 
@@ -83,7 +85,7 @@ class Runner:
     async def _await_esme(self) -> None:
         self.lab.record.scenario = "(begin)"
         try:
-            await self.lab.all_bound()
+            await self.lab.all_bound(extra_s=self.options.first_bind_s)
         except Failed as reason:
             self._gone = f"before the first scenario: {reason}"
             return
