@@ -157,12 +157,16 @@ class Simulator:
             if (body.number, body.service) == (number.lstrip("+"), service):
                 answer.set_result(body)
 
-        self._observers.append(observe)
+        self.observe(observe)
         try:
             self.smsc.send(number, service, text)
             return await asyncio.wait_for(answer, timeout_s)
         finally:
             self._observers.remove(observe)
+
+    def observe(self, observer: Callable[[Event], None]) -> None:
+        """Tell `observer` of every event from now on."""
+        self._observers.append(observer)
 
     def _publish(self, event: Event) -> None:
         for observe in self._observers:
