@@ -45,6 +45,13 @@ _TIMES = Timing()
     help="A text that the ESME answers with a submit_sm to FROM; ### in FROM and TEXT is a counter.",
 )
 @click.option("--window", default=0, metavar="N", help="The ESME's window of submit_sm. [default: unknown]")
+@click.option(
+    "--wait",
+    default=Options.first_bind_s,
+    metavar="S",
+    show_default=True,
+    help="So long for the ESME to bind at all.",
+)
 @click.option("--only", multiple=True, metavar="GLOB", help="Scenarios or groups to play; may be repeated.")
 @click.option("--strict", is_flag=True, help="What the specification recommends is required, too.")
 @click.option("--list", "listing", is_flag=True, help="Show the scenarios and end.")
@@ -105,6 +112,7 @@ def conformance(
     binds: int | None,
     mo: tuple[str, str, str] | None,
     window: int,
+    wait: float,
     only: tuple[str, ...],
     strict: bool,
     listing: bool,
@@ -138,6 +146,7 @@ def conformance(
         bind,
         binds or (2 if "+" in bind else 1),
         window,
+        wait,
         times,
         Answering(*mo, True) if mo else Answering(),
     )
@@ -165,6 +174,7 @@ class _Teller:
         self._console = Console(highlight=False)
         self._total = total
         self._done = 0
+        self._told = ""
         self.status = self._console.status("waiting for the ESME to bind")  # shown on a terminal only
 
     def conclude(self, results: list[Result]) -> None:
@@ -181,7 +191,9 @@ class _Teller:
             f"[{style}]{sign}[/] {self._done:3}/{self._total} {news.scenario.name} "
             f"[dim]{news.seconds:.1f} s[/]"
         )
-        if news.verdict in (Verdict.FAILED, Verdict.INCONCLUSIVE):
+        fine = news.verdict in (Verdict.PASSED, Verdict.NOT_APPLICABLE)
+        if not fine and news.reason != self._told:  # an ESME that is gone is told of once
+            self._told = news.reason
             self._console.print(report.details(news), soft_wrap=True)
 
 

@@ -77,5 +77,6 @@ class Options:
     bind: str = "transceiver"  # or transmitter+receiver, transmitter, receiver
     binds: int = 1  # how many times the ESME binds in all (a pair counts as two)
     window: int = 0  # of the ESME under test; 0: unknown
+    first_bind_s: float = 60.0  # how long to wait for an ESME that is started after the suite
     timing: Timing = field(default_factory=Timing)
     mo: Answering = field(default_factory=Answering)
