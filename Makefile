@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: help setup run test check fuzz fuzz-quick bench eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check fuzz fuzz-quick bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ fuzz-quick: .venv/.dev ## the same for 20 seconds
 bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
 	@scripts/test-tools
 	@$(BIN)/python bench/compare.py $(BENCH_ARGS)
+
+conformance: .venv/.dev ## our gateway, npm smpp and smpplib judged by the conformance suite, into docs/conformance.md (15 minutes)
+	@scripts/test-tools
+	@$(MAKE) --no-print-directory $(NPM_PEER)/node_modules/.package-lock.json
+	@$(BIN)/python -m bench.conformance.compare $(BENCH_ARGS)
 
 bench-store: bench-store-memory bench-store-ingest bench-store-query bench-store-docs ## all of the store's benches (15 minutes; BENCH_ARGS=--quick: 4)
 
