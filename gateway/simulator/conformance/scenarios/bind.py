@@ -300,7 +300,7 @@ _STAGES = (
 
 @scenario(
     GROUP,
-    "SMPP 3.4, 2.2 and 2.7.1",
+    "SMPP 3.4, 2.2 and 2.4",
     cases={f"{how}-{stage}": (how, stage) for stage in _STAGES for how in ("reset", "close")},
 )
 async def interrupted(lab: Lab, case: tuple[str, str]) -> None:

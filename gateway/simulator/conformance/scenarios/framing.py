@@ -1,4 +1,4 @@
-"""How the ESME cuts the stream of octets into PDUs (SMPP 3.4, 2.7.1, 3.2 and 5.1.1)."""
+"""How the ESME cuts the stream of octets into PDUs (SMPP 3.4, 2.4, 3.2 and 5.1.1)."""
 
 from gateway.simulator.conformance import wire
 from gateway.simulator.conformance.judging import broken_stream, expect_answer, expect_not_acknowledged

@@ -1,4 +1,4 @@
-"""Many messages at once: all are answered, and nothing else is forgotten meanwhile (SMPP 3.4, 2.9)."""
+"""Many messages at once: all are answered, and nothing else is forgotten meanwhile (SMPP 3.4, 2.7)."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from gateway.simulator.conformance.scenario import scenario
 from gateway.simulator.conformance.verdicts import Failed, Level
 
 GROUP = "load"
-_WINDOWS = "SMPP 3.4, 2.9"
+_WINDOWS = "SMPP 3.4, 2.7"
 _LONGEST_S = 60.0
 _TAKEN = frozenset((wire.ROK, *wire.TEMPORARY))
 

@@ -29,7 +29,7 @@ _WITHOUT_NUL = wire.cstring("") + b"\1\1" + wire.cstring("8613900000000") + b"\0
 
 @scenario(
     GROUP,
-    "SMPP 3.4, 3.1, 3.2.4 and 5.2.22",
+    "SMPP 3.4, 3.1, 3.2.4 and 5.2.21",
     needs=_RECEIVER,
     cases={
         "empty-deliver-sm": b"",

@@ -35,7 +35,7 @@ async def storm_of_enquire_links(lab: Lab) -> None:
     require(not missing, "1,000 enquire_link_resp", f"{len(missing)} are missing, the first #{missing[:1]}")
 
 
-@scenario(GROUP, "SMPP 3.4, 2.9", level=Level.SHOULD)
+@scenario(GROUP, "SMPP 3.4, 2.6.1", level=Level.SHOULD)
 async def answers_in_order(lab: Lab) -> None:
     """Responses come in the order of the requests."""
     peer = await lab.bound()
@@ -90,7 +90,7 @@ async def stalled_for_ever(lab: Lab) -> None:
     await lab.next_connection(within_s=lab.timing.dead_link_s + lab.timing.reconnect_s + GRACE_S)
 
 
-@scenario(GROUP, "SMPP 3.4, 2.7.1")
+@scenario(GROUP, "SMPP 3.4, 2.4")
 async def stalled_for_a_while(lab: Lab) -> None:
     """An SMSC that stops reading for a moment, and then reads on, has missed nothing: what it asked in the
     meantime is answered completely.

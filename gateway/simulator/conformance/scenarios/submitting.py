@@ -76,7 +76,7 @@ async def error_with_a_body(lab: Lab) -> None:
 
 @scenario(
     GROUP,
-    "SMPP 3.4, 2.7 and 2.9",
+    "SMPP 3.4, 2.5 and 2.7",
     needs=_NEEDS,
     cases={"in-order": False, "the-last-first": True},
 )
@@ -94,7 +94,7 @@ async def responses_together(lab: Lab, case: bool) -> None:
     desk.expect_once(mos, within=f"within {lab.timing.response_s:g} s")
 
 
-@scenario(GROUP, "SMPP 3.4, 2.7.1", needs=_NEEDS)
+@scenario(GROUP, "SMPP 3.4, 2.4", needs=_NEEDS)
 async def response_in_pieces(lab: Lab) -> None:
     """A submit_sm_resp that comes octet by octet is one."""
     mo, peer, submit = await lab.provoke_submit()

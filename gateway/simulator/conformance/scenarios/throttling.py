@@ -1,4 +1,4 @@
-"""An SMSC that takes fewer texts than the ESME would like to submit (SMPP 3.4, 2.9, 4.4.2 and 5.1.3)."""
+"""An SMSC that takes fewer texts than the ESME would like to submit (SMPP 3.4, 2.7, 4.4.2 and 5.1.3)."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _NEEDS = ("answer", "receiver", "transmitter")
 _PATIENCE_S = 20.0
 
 
-@scenario(GROUP, "SMPP 3.4, 2.9", needs=[*_NEEDS, "window"])
+@scenario(GROUP, "SMPP 3.4, 2.7", needs=[*_NEEDS, "window"])
 async def window_is_kept(lab: Lab) -> None:
     """No more submit_sm are without response than the ESME's window says, however many texts wait. One that
     had no response within the ESME's response timeout is in its window no more.
@@ -109,7 +109,7 @@ async def throttled_for_two_seconds(lab: Lab) -> None:
     require(slow, "fewer submit_sm in the second second", f"{first}, then {second} came")
 
 
-@scenario(GROUP, "SMPP 3.4, 2.9 and 5.1.3", level=Level.SHOULD, needs=_NEEDS)
+@scenario(GROUP, "SMPP 3.4, 2.7 and 5.1.3", level=Level.SHOULD, needs=_NEEDS)
 async def one_at_a_time(lab: Lab) -> None:
     """Some SMSCs have a window of 1: they refuse a submit_sm while they work on another. The ESME gets all
     its texts through.

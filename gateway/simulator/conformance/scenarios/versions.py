@@ -27,7 +27,7 @@ async def _bound_to(lab: Lab, body: bytes) -> Peer:
 
 @scenario(
     GROUP,
-    "SMPP 3.4, 3.4",
+    "SMPP 3.4, 3.3",
     needs=["answer", "receiver", "transmitter"],
     cases={"no-tlvs-without-a-version": _NAME, "no-tlvs-to-version-3.3": _version(0x33)},
 )
@@ -47,7 +47,7 @@ async def no_tlvs(lab: Lab, case: bytes) -> None:
         raise Failed("a submit_sm without TLVs", f"it has {len(_tlvs(answer))} octets of them")
 
 
-@scenario(GROUP, "SMPP 3.4, 3.4 and 4.6.1; field practice", needs=["receiver"])
+@scenario(GROUP, "SMPP 3.4, 3.3 and 4.6.1; field practice", needs=["receiver"])
 async def tlvs_from_version_3_3(lab: Lab) -> None:
     """An SMSC that says 3.3 and sends optional parameters all the same is understood: they are ignored or
     used.
