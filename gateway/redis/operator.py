@@ -15,6 +15,7 @@ from gateway.redis.keys import (
     of_tag,
     park_key,
     parked_key,
+    parts_key,
     shard_of,
     state_key,
     tag_of,
@@ -73,10 +74,10 @@ def unlock(nodes: Nodes, who: Pseudonym) -> bool:
 
 
 def dialog_keys(who: Pseudonym) -> list[bytes]:
-    """What `forget` deletes beside the history: where the dialog stands, and the turn, so that an answer
-    under way (it has left, or will within milliseconds) writes no state any more.
+    """What `forget` deletes beside the history: where the dialog stands, parts of long messages, and the
+    turn, so that an answer under way (it has left, or will within milliseconds) writes no state any more.
     """
-    return [state_key(who), lease_key(who), parked_key(who)]
+    return [state_key(who), lease_key(who), parked_key(who), parts_key(who)]
 
 
 def forget_parked(nodes: Nodes, routes: Sequence[str], who: Pseudonym) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config import load
 from gateway.dialog import state as dialog_state
-from gateway.redis.keys import state_key
+from gateway.redis.keys import parts_key, state_key
 from location_store.pseudonyms import KeyFile, Pseudonym, Pseudonyms
 from tests.admin.conftest import CELLS, Desk
 from tests.admin.test_data_commands import HEADER
@@ -167,12 +167,14 @@ def test_lock_is_shown_and_taken_away(filled: Desk, redis_server: Any) -> None:
 
 
 def test_forget_erases_everything_until_the_next_import(filled: Desk, redis_server: Any) -> None:
-    """History, record and dialog are gone; other subscribers are not touched."""
+    """History, record, dialog and parts of long messages are gone; other subscribers are not touched."""
     with redis_server.client() as client:
         key = state_key(pseudonym(filled, KNOWN))
         client.set(key, dialog_state.pack(dialog_state.EMPTY._replace(queries=1)))
+        parts = parts_key(pseudonym(filled, KNOWN))
+        client.hset(parts, "part", "sealed")
         filled.good("subscriber", "forget", KNOWN, "--reason", "asked for it")
-        assert not client.exists(key)
+        assert not client.exists(key, parts)
     views = show(filled, KNOWN, ENGLISH)
     assert [view["known"] for view in views] == [False, True]
     assert (views[0]["visited"], views[0]["stays"]) == ([], [])
