@@ -73,12 +73,7 @@ def encode(pdu: p.Pdu, version: int = Version.V3_4) -> bytes:
     """
     if version != _V34:
         _check(pdu, version)
-    if isinstance(pdu, p.Sm):
-        body = _sm_body(pdu, MAX_SHORT_MESSAGE if version < _V50 else MAX_SHORT_MESSAGE_50)
-    elif isinstance(pdu, p.MessageResp) and type(pdu) is not p.SubmitMultiResp:
-        body = _message_resp_body(pdu, version)
-    else:
-        body = _body(pdu, version)
+    body = _WRITERS[type(pdu)](pdu, version)
     try:
         return (
             HEADER.pack(HEADER_LENGTH + len(body), pdu.command_id, pdu.command_status, pdu.sequence_number)
@@ -96,6 +91,12 @@ def _check(pdu: p.Pdu, version: int) -> None:
         raise Unencodable("SMPP 3.3 has no TLVs")
     if isinstance(pdu, p.MessageResp) and len(pdu.message_id) > MAX_MESSAGE_ID_33:
         raise Unencodable(f"a message_id of SMPP 3.3 has at most {MAX_MESSAGE_ID_33} digits")
+
+
+def _check_length(short_message: bytes, version: int) -> None:
+    longest = MAX_SHORT_MESSAGE if version < _V50 else MAX_SHORT_MESSAGE_50
+    if len(short_message) > longest:
+        raise Unencodable(f"a short_message of {len(short_message)} octets; at most {longest}")
 
 
 # -- the traffic: submit_sm and deliver_sm, field by field in one function each
@@ -157,12 +158,12 @@ def _decode_sm(cls: type[_AnySm], frame: bytes, command_status: int, sequence_nu
     return sm
 
 
-def _sm_body(sm: p.Sm, longest: int) -> bytes:
+def _sm_body(sm: p.Sm, version: int) -> bytes:
     source_ton, source_npi, source_digits = sm.source
     destination_ton, destination_npi, destination_digits = sm.destination
     text = sm.short_message
-    if len(text) > longest:
-        raise Unencodable(f"a short_message of {len(text)} octets; at most {longest}")
+    if len(text) > MAX_SHORT_MESSAGE:
+        _check_length(text, version)
     try:
         body = b"%b%c%c%b%c%c%b%c%c%c%b%b%c%c%c%c%c%b" % (
             write_c_octets(sm.service_type, 6),
@@ -245,9 +246,7 @@ def _body(pdu: p.Pdu, version: int) -> bytes:
     if pdu.command_status and isinstance(pdu, p.BindResp) and (version < _V50 or not pdu.tlvs):
         return b""  # 4.1.2: no body when the bind was refused
     if isinstance(pdu, p.SubmitMulti | p.ReplaceSm):
-        longest = MAX_SHORT_MESSAGE if version < _V50 else MAX_SHORT_MESSAGE_50
-        if len(pdu.short_message) > longest:
-            raise Unencodable(f"a short_message of {len(pdu.short_message)} octets; at most {longest}")
+        _check_length(pdu.short_message, version)
     body = b"".join([write(getattr(pdu, name)) for name, _, write in LAYOUTS[type(pdu)]])
     return body + write_tlvs(pdu.tlvs) if pdu.tlvs else body
 
@@ -274,6 +273,11 @@ _READERS: dict[type[p.Pdu], _Reader] = {
     **dict.fromkeys(LAYOUTS, _decode_by_layout),
     **dict.fromkeys((p.SubmitSm, p.DeliverSm), _decode_sm),
     **dict.fromkeys(_MESSAGE_RESPONSES, _decode_message_resp),
+}
+_WRITERS: dict[type[p.Pdu], Callable[[Any, int], bytes]] = {
+    **dict.fromkeys(LAYOUTS, _body),
+    **dict.fromkeys((p.SubmitSm, p.DeliverSm), _sm_body),
+    **dict.fromkeys(_MESSAGE_RESPONSES, _message_resp_body),
 }
 CLASSES: dict[int, type[p.Pdu]] = {int(cls.command_id): cls for cls in _READERS}
 _DECODERS = {int(cls.command_id): (read, cls) for cls, read in _READERS.items()}

@@ -4,12 +4,14 @@ Invariant: what is held is the beginning of one PDU whose command_length is acce
 limit; nothing is allocated for a length that is only announced. Used by `session`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from struct import Struct
 
 from gateway.smpp.constants import HEADER_LENGTH, MAX_COMMAND_LENGTH, CommandStatus
 from gateway.smpp.errors import FramingError
 
 _LENGTH_OCTETS = 4  # command_length, the first field of the header
+_length_at = Struct(">I").unpack_from
 
 
 class Framer:
@@ -27,22 +29,32 @@ class Framer:
         """Octets of an unfinished PDU."""
         return len(self._held)
 
-    def frames(self, data: bytes) -> Iterator[bytes]:
+    def frames(self, data: bytes) -> Iterable[bytes]:
         """Take `data` and yield every PDU that it completes; to be iterated to its end.
 
         Raises `FramingError` where a command_length is below 16 or above the limit, after all PDUs before
         it; the stream cannot be read any further then. The error's sequence_number is 0: no header was
         found (3.4, 4.3).
         """
+        if (
+            not self._held
+            and len(data) >= HEADER_LENGTH
+            and _length_at(data)[0] == len(data) <= self._max_length
+        ):
+            return (data,)  # one whole PDU, as a quiet peer sends them
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
         if self._held:
             self._held += data
             if len(self._held) < self._needed:
                 return
             data = bytes(self._held)
+            self._held.clear()
         offset, end = 0, len(data)
         self._needed = _LENGTH_OCTETS
         while end - offset >= _LENGTH_OCTETS:
-            command_length = int.from_bytes(data[offset : offset + _LENGTH_OCTETS], "big")
+            (command_length,) = _length_at(data, offset)
             if not HEADER_LENGTH <= command_length <= self._max_length:
                 raise FramingError(f"command_length {command_length}", CommandStatus.ESME_RINVCMDLEN)
             if end - offset < command_length:
@@ -50,4 +62,5 @@ class Framer:
                 break
             yield data[offset : offset + command_length]
             offset += command_length
-        self._held = bytearray(data[offset:])
+        if offset < end:
+            self._held += data[offset:]

@@ -35,7 +35,7 @@ def test_impossible_lengths(length: int) -> None:
     """A command_length below 16 or above the limit is fatal at its fourth octet, after all PDUs before it."""
     good = encode(p.EnquireLink(sequence_number=1))
     framer = Framer(max_length=1000)
-    stream = framer.frames(good + length.to_bytes(4, "big"))
+    stream = iter(framer.frames(good + length.to_bytes(4, "big")))
     assert next(stream) == good
     with pytest.raises(FramingError) as caught:
         next(stream)
