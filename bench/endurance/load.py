@@ -75,6 +75,7 @@ enquire_link_s = 5
 enquire_timeout_s = 3
 response_timeout_s = 5
 """
+ROUTES: Final = {"10086": "mobile", "10010": "unicom", "10001": "telecom"}
 COMMON: Final = """password = "secret"
 reconnect_max_s = 3
 enquire_link_s = 5
@@ -218,8 +219,8 @@ async def endure(minutes: float, seed: int) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="cxmyd-endurance-") as folder,
     ):
         timers = Timers(session_init_s=10, enquire_link_s=10, enquire_timeout_s=5, response_timeout_s=8)
-        rules = Rules(password="secret", retry_s=1.0, timers=timers, faults_by_address=PREFIX)
-        fast = Rules(password="secret", retry_s=1.0, timers=timers, version=VERSION_50, rate_per_s=40)
+        rules = Rules(password="secret", timers=timers, routes=ROUTES, faults_by_address=PREFIX)
+        fast = Rules(password="secret", timers=timers, routes=ROUTES, version=VERSION_50, rate_per_s=40)
         one, two = Simulator("127.0.0.1:0", None, rules=rules), Simulator("127.0.0.1:0", None, rules=fast)
         for simulator in (one, two):
             await simulator.start()
