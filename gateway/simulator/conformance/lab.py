@@ -61,6 +61,7 @@ class Lab:
         self._submitted: defaultdict[str, list[Received]] = defaultdict(list)  # by the phone
         self._awaited: list[asyncio.Future[Peer]] = []
         # An ESME that lives on from an earlier run still knows the phones of that one.
+        self._numbers = count(1)  # of connections
         self._counter = count(int(time.time() * 10) % 10_000_000)
         #: A scenario's policy for the binds of the next connections: the command_status to answer with.
         self.admit: Callable[[Received], int] = self.check_bind
@@ -101,15 +102,23 @@ class Lab:
             peer.close()
 
     def _connected(self) -> Peer:
-        peer = Peer(len(self.peers) + 1, self.record, self.bell, self.timing)
+        peer = Peer(next(self._numbers), self.record, self.bell, self.timing)
         peer.admit = self.admit
-        peer.greet = lambda: self.greet(peer)
+        peer.greet = lambda: self._opened(peer)
         peer.notice = self._notice
+        return peer
+
+    def _opened(self, peer: Peer) -> None:
         self.peers.append(peer)
         if self._awaited:
             peer.held = True
-            asyncio.get_running_loop().call_soon(self._awaited.pop(0).set_result, peer)
-        return peer
+            asyncio.get_running_loop().call_soon(self._hand_over, self._awaited.pop(0), peer)
+        self.greet(peer)
+
+    @staticmethod
+    def _hand_over(awaited: asyncio.Future[Peer], peer: Peer) -> None:
+        if not awaited.done():  # nobody waits any more: `tidy` closes what is held
+            awaited.set_result(peer)
 
     def _notice(self, received: Received) -> None:
         if received.name in ("submit_sm", "data_sm"):
