@@ -23,8 +23,8 @@ from location_store.errors import StoreError
 
 #: Until a receipt that found no message is looked up again: the longest covers the response timeout.
 PAUSES_S = (0.5, 5.0, 30.0)
-#: Receipts in hand, most of them in such a pause: 20 MB at most.
-MAX_RECEIPTS = 20_000
+#: Receipts in hand, most of them in such a pause: 3 KB each, so 30 MB.
+MAX_RECEIPTS = 10_000
 #: Accepted parts of so long are written at once: a write costs more than the rest of it.
 GATHERED_S = 0.02
 #: Accepted parts that are not written yet.
