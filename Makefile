@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: help setup run test check fuzz fuzz-quick bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store pictures replies lock clean
+.PHONY: help setup run test check fuzz fuzz-quick bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,10 @@ eval-stays: .venv/.dev ## true visits found and false cities of synthetic people
 
 eval-stays-peer: .venv/.dev .venv-bench/.done ## the same, and trackintel on the same traces (10 minutes; installs 700 MB)
 	@$(BIN)/python -m bench.stays.evaluate --peer .venv-bench/bin/python $(or $(BENCH_ARGS),--docs)
+
+endurance: .venv/.dev ## 10,000 reconnects, then an hour of mixed load with random faults: what leaks, what is lost (BENCH_ARGS='--minutes 5')
+	@scripts/test-tools
+	@$(BIN)/python -m bench.endurance.run $(BENCH_ARGS)
 
 pictures: .venv/.dev ## take the pictures of the documentation from the running project
 	@scripts/test-tools
