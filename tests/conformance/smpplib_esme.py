@@ -47,7 +47,8 @@ class Application:
         if pdu.esm_class & 0x3C:  # a receipt or a notification
             return
         codec = {3: "latin-1", 8: "utf-16-be"}.get(pdu.data_coding, "ascii")
-        if pdu.short_message.decode(codec, "replace").strip() == self._keyword:
+        octets = pdu.short_message or pdu.message_payload or b""
+        if octets.decode(codec, "replace").strip() == self._keyword:
             self._answer(pdu.source_addr.decode(), pdu.destination_addr.decode())
 
     def _answer(self, number: str, service: str) -> None:
