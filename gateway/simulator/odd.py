@@ -65,7 +65,8 @@ def _missing_nul(frame: bytes) -> bytes:
 def _lying_sm_length(frame: bytes) -> bytes:
     """sm_length tells of octets that are not there."""
     at = _sm_length_at(frame)
-    return frame[:at] + bytes([min(frame[at] + _SM_LENGTH_LIE, 254)]) + frame[at + 1 :]
+    behind = len(frame) - at - 1  # short_message and TLVs
+    return frame[:at] + bytes([min(behind + _SM_LENGTH_LIE, 255)]) + frame[at + 1 :]
 
 
 def _padded(frame: bytes) -> bytes:
