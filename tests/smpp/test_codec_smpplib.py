@@ -152,3 +152,69 @@ def test_tlvs_both_ways(reference: int, total: int, state: int, receipted: str, 
         state,
     )
     assert (text(parsed.receipted_message_id), parsed.message_payload) == (receipted, payload)
+
+
+@given(
+    fields=st.fixed_dictionaries(
+        {
+            "service_type": strings(6),
+            "source_addr_ton": octets,
+            "source_addr_npi": octets,
+            "source_addr": strings(21),
+            "dest_addr_ton": octets,
+            "dest_addr_npi": octets,
+            "destination_addr": strings(21),
+            "esm_class": octets,
+            "registered_delivery": octets,
+            "data_coding": octets,
+        }
+    )
+)
+def test_data_sm_both_ways(fields: dict[str, Any]) -> None:
+    """The message without a short_message field."""
+    data = smpp.make_pdu("data_sm", client=_Numbers(), **fields).generate()
+    ours = decode(data)
+    assert isinstance(ours, p.DataSm)
+    assert ours.source == (fields["source_addr_ton"], fields["source_addr_npi"], fields["source_addr"])
+    assert ours.destination == (fields["dest_addr_ton"], fields["dest_addr_npi"], fields["destination_addr"])
+    assert (ours.esm_class, ours.registered_delivery, ours.data_coding) == (
+        fields["esm_class"],
+        fields["registered_delivery"],
+        fields["data_coding"],
+    )
+    assert encode(ours) == data
+
+
+@given(message_id=strings(65).filter(bool), ton=octets, npi=octets, digits=strings(21))
+def test_query_sm_both_ways(message_id: str, ton: int, npi: int, digits: str) -> None:
+    """A question for the state of a message."""
+    fields = {"source_addr_ton": ton, "source_addr_npi": npi, "source_addr": digits}
+    data = smpp.make_pdu("query_sm", client=_Numbers(), message_id=message_id, **fields).generate()
+    assert encode(decode(data)) == data
+    assert decode(data) == p.QuerySm(
+        message_id=message_id, source=p.Address(ton, npi, digits), sequence_number=1
+    )
+
+
+@given(message_id=strings(65), state=octets, error=octets)
+def test_query_sm_resp_both_ways(message_id: str, state: int, error: int) -> None:
+    """And its answer."""
+    fields = {"message_id": message_id, "message_state": state, "error_code": error}
+    data = smpp.make_pdu("query_sm_resp", client=_Numbers(), **fields).generate()
+    ours = decode(data)
+    assert isinstance(ours, p.QuerySmResp)
+    assert (ours.message_id, ours.message_state, ours.error_code) == (message_id, state, error)
+    assert encode(ours) == data
+
+
+@given(ton=octets, npi=octets, digits=strings(21), esme=strings(21))  # it cuts what is longer than 20
+def test_alert_notification_both_ways(ton: int, npi: int, digits: str, esme: str) -> None:
+    """A subscriber is back."""
+    fields = {"source_addr_ton": ton, "source_addr_npi": npi, "source_addr": digits, "esme_addr": esme}
+    data = smpp.make_pdu(
+        "alert_notification", client=_Numbers(), esme_addr_ton=1, esme_addr_npi=1, **fields
+    ).generate()
+    assert decode(data) == p.AlertNotification(
+        source=p.Address(ton, npi, digits), esme=p.Address(1, 1, esme), sequence_number=1
+    )
+    assert encode(decode(data)) == data
