@@ -24,7 +24,7 @@ function connect() {
   session.on("deliver_sm", (pdu) => {
     session.send(pdu.response());
     if (pdu.esm_class & 0x3c) return; // a receipt or a notification
-    const { message } = pdu.message_payload || pdu.short_message;
+    const message = (pdu.message_payload || pdu.short_message)?.message;
     if (message && message.toString().trim() === keyword) answer(session, pdu.source_addr, pdu.destination_addr);
   });
 
