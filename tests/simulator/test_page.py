@@ -199,6 +199,25 @@ def test_page_reconnects(open_page: Callable[..., Page], running: Running) -> No
     expect(page.locator("#link")).to_have_text("1 bind")
 
 
+def test_faults_are_ordered_and_withdrawn(
+    open_page: Callable[..., Page], running: Running, tmp_path: Path
+) -> None:
+    """The panel offers faults with their settings, says what is wrong, and shows those in force."""
+    page = open_page(path=TALK)
+    page.get_by_text("Faults", exact=True).click()
+    page.get_by_label("Fault", exact=True).select_option("refuse_submit")
+    page.get_by_label("count").fill("0")
+    page.get_by_role("button", name="Order", exact=True).click()
+    expect(page.get_by_role("status").last).to_contain_text("whole number from 1")
+    page.get_by_label("count").fill("3")
+    page.get_by_role("button", name="Order", exact=True).click()
+    expect(page.get_by_label("Faults in force")).to_contain_text("refuse_submit count 3, status 88")
+    page.screenshot(path=tmp_path / "faults.png")
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_label("Faults in force").locator("li")).to_have_count(0)
+    assert not running.simulator.smsc.faults.as_json()
+
+
 def test_dark_and_keyboard(open_page: Callable[..., Page], tmp_path: Path) -> None:
     """The page follows the system's colours; everything is reached by keyboard."""
     page = open_page(color_scheme="dark", path=TALK)

@@ -3,6 +3,7 @@
 
 import { get, listen, post } from "./api.js";
 import { el, icon } from "./dom.js";
+import { Faults } from "./faults.js";
 import { clock, isChinese, phoneNumber } from "./format.js";
 import { Inspector } from "./inspector.js";
 import { Thread } from "./thread.js";
@@ -14,6 +15,7 @@ const narrow = matchMedia("(max-width: 759px)");
 const state = { carriers: [], phones: [], here: null, last: new Map(), unread: new Set() };
 const thread = new Thread($("thread"));
 const inspector = new Inspector($("pdus"));
+new Faults($("faults"));
 
 const keyOf = ({ number, service }) => `${number}/${service}`;
 const carrierAt = (service) => state.carriers.find((carrier) => carrier.number === service);
