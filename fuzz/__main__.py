@@ -7,6 +7,7 @@ named in the table, and then the exit status is 1. Called by `make fuzz`, `make 
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from fuzz.targets import TARGETS
 
 FOUND = Path(__file__).parent.parent / "var" / "fuzz"
+_INTERRUPTED = 72  # libFuzzer's exit status after SIGINT
 _COVERED = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
 
 
@@ -45,6 +47,9 @@ def main() -> int:
         options = [f"-max_total_time={arguments.seconds}", f"-runs={arguments.runs}", "-print_final_stats=1"]
         command = [sys.executable, "-m", "fuzz.run", target, str(folder), *options]
         running.append((target, folder, time.time(), subprocess.Popen(command, stdout=log, stderr=log)))
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C ends the targets; what they did is shown all the same
     results = [_result(target, folder, since, process) for target, folder, since, process in running]
     print("target     executions per second  seconds  edges  inputs  crashes")
     for row in results:
@@ -64,7 +69,7 @@ def _result(target: str, folder: Path, since: float, process: subprocess.Popen[b
     executions = re.search(r"number_of_executed_units: (\d+)", text)
     covered = _COVERED.findall(text)
     crashes = re.findall(r"Test unit written to (\S+)", text)
-    if status and not crashes:
+    if status not in (0, _INTERRUPTED) and not crashes:
         crashes = [f"exit status {status}, see {os.path.relpath(folder.parent)}/{target}.log"]
     edges, features, inputs = map(int, covered[-1]) if covered else (0, 0, 0)
     count = int(executions[1]) if executions else 0
