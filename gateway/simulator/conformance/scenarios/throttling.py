@@ -16,6 +16,7 @@ _STATUSES = "SMPP 3.4, 5.1.3 (ESME_RTHROTTLED, ESME_RMSGQFUL)"
 _NEEDS = ("answer", "receiver", "transmitter")
 # An ESME may wait before it tries again, and longer each time; how long, the specification leaves open.
 _PATIENCE_S = 20.0
+_TRIES = 4
 
 
 @scenario(GROUP, "SMPP 3.4, 2.7", needs=[*_NEEDS, "window"])
@@ -30,9 +31,13 @@ async def window_is_kept(lab: Lab) -> None:
         since_s = lab.record.now_s() - 0.9 * lab.timing.response_timeout_s
         return sum(submit.at_s > since_s for submit in desk.waiting())
 
-    mos = await desk.ask(3 * window)
-    found = await lab.wait_for(lambda: in_window() >= window or None, lab.timing.response_s)
-    if not found:
+    for _ in range(_TRIES):
+        mos = await desk.ask(3 * window)
+        if await lab.wait_for(lambda: in_window() >= window or None, lab.timing.response_s):
+            break
+        # What went before has slowed it down: texts that go through let it recover.
+        await desk.serve(mos, lambda submit: wire.ROK, _PATIENCE_S)
+    else:
         raise Inconclusive("the ESME did not fill its window")
     await asyncio.sleep(min(lab.timing.quiet_s, lab.timing.response_timeout_s / 2))
     most = in_window()
