@@ -17,7 +17,7 @@ from typing import NamedTuple
 from fuzz.targets import TARGETS
 
 FOUND = Path(__file__).parent.parent / "var" / "fuzz"
-_INTERRUPTED = 72  # libFuzzer's exit status after SIGINT
+_INTERRUPTED = (72, 130)  # exit status after SIGINT, of libFuzzer and of Python
 _COVERED = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
 
 
@@ -66,13 +66,13 @@ def main() -> int:
 def _result(target: str, folder: Path, since: float, process: subprocess.Popen[bytes]) -> Result:
     status = process.wait()
     text = (folder.parent / f"{target}.log").read_text(errors="replace")
-    executions = re.search(r"number_of_executed_units: (\d+)", text)
+    executions = re.findall(r"^(?:#|stat::number_of_executed_units: )(\d+)", text, re.MULTILINE)
     covered = _COVERED.findall(text)
     crashes = re.findall(r"Test unit written to (\S+)", text)
-    if status not in (0, _INTERRUPTED) and not crashes:
+    if status not in (0, *_INTERRUPTED) and not crashes:
         crashes = [f"exit status {status}, see {os.path.relpath(folder.parent)}/{target}.log"]
     edges, features, inputs = map(int, covered[-1]) if covered else (0, 0, 0)
-    count = int(executions[1]) if executions else 0
+    count = int(executions[-1]) if executions else 0
     return Result(target, count, time.time() - since, edges, features, inputs, crashes)
 
 
