@@ -35,6 +35,9 @@ VERSIONS = {"3.3": Version.V3_3, "3.4": Version.V3_4, "5.0": Version.V5_0}
 QUEUE_LIMIT = 10_000
 #: How long a peer that does not read may keep a connection that we have closed.
 CLOSE_TIMEOUT_S = 2.0
+#: A timer that comes so late says that the process stood still. What the peer sent meanwhile is read first,
+#: or it would be declared dead, and its responses lost, for our own fault.
+LATE_S, READ_FIRST_S = 0.5, 0.01
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -318,8 +321,13 @@ class Connection(Protocol):
         self._ticking = self._clock.callLater(max(0.0, deadline_s - self._clock.seconds()), self._tick)
 
     def _tick(self) -> None:
+        now_s = self._clock.seconds()
+        if now_s > self._ticking_at_s + LATE_S:
+            self._ticking_at_s = now_s + READ_FIRST_S
+            self._ticking = self._clock.callLater(READ_FIRST_S, self._tick)
+            return
         self._ticking = None
-        self._dispatch(self.session.tick(self._clock.seconds()))
+        self._dispatch(self.session.tick(now_s))
 
     def _dispatch(self, happened: list[events.Event]) -> None:
         closed = None

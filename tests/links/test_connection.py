@@ -163,11 +163,30 @@ def test_a_throttled_link_pauses_as_a_whole() -> None:
 def test_silence_is_noticed_within_the_two_enquiry_times() -> None:
     async def scenario() -> None:
         pair = Pair()
-        pair.clock.advance(30.1)
+        pair.clock.pump([0.3] * 101)
         assert pair.wire.value()  # the enquire_link
-        pair.clock.advance(5.1)
+        pair.clock.pump([0.3] * 18)
         assert pair.owner.endings == [events.CloseReason.ENQUIRE_LINK_UNANSWERED.value]
         assert pair.wire.disconnecting
+
+    run(scenario)
+
+
+def test_after_a_standstill_of_ours_what_came_meanwhile_is_read_first() -> None:
+    """A minute without the processor: the response lies in the socket, and the peer is as alive as before."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        answered = pair.connection.request(pdu.SubmitSm(short_message=b"hi"))
+        (asked,) = pair.exchange()
+        assert isinstance(asked, events.Incoming)
+        pair.smsc.respond(asked.pdu.sequence_number, pdu.SubmitSmResp(message_id="1"))
+        pair.clock.advance(60)
+        assert not answered.done()
+        pair.exchange()
+        assert (await answered).command_status == 0
+        pair.clock.pump([0.02] * 10)
+        assert pair.owner.endings == []
 
     run(scenario)
 
