@@ -301,10 +301,10 @@ class Connection(Protocol):
             self._flush()
 
     def _flush(self) -> None:
+        self._schedule_tick()  # first: whatever the transport does, the deadlines hold
         data = self.session.data_to_send()
         if data and self._wire is not None:
             self._wire.write(data)
-        self._schedule_tick()
 
     def _schedule_tick(self) -> None:
         """One timer, never later than the session's next deadline (it may be earlier: a tick that finds
