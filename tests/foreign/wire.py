@@ -58,7 +58,8 @@ class Wire:
             self._received += octets
         length = self._length()
         one, self._received = self._received[:length], self._received[length:]
-        return Pdu(*struct.unpack(">3I", one[4:16]), one[16:])
+        command_id, status, number = struct.unpack(">3I", one[4:16])
+        return Pdu(command_id, status, number, one[16:])
 
     def ask(self, octets: bytes) -> Pdu:
         self.send(octets)
