@@ -33,7 +33,9 @@ function connect() {
     session.send(pdu.response());
     session.close();
   });
-  session.on("unknown", (pdu) => session.send(pdu.response())); // a generic_nack
+  session.on("unknown", (pdu) => {
+    if (pdu.command_id < 0x80000000) session.send(pdu.response()); // a generic_nack
+  });
 
   // The library stops reading after an error of its own, so the connection is of no use any more.
   session.on("error", (error) => {
