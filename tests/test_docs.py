@@ -13,6 +13,7 @@ import pytest
 
 from gateway.admin.main import main
 from gateway.config.models import TABLES
+from gateway.simulator.conformance.scenario import load
 from gateway.simulator.faults import FAULTS
 from gateway.web.metrics import Metrics
 
@@ -172,13 +173,24 @@ def test_the_replies_are_the_codes_own_words() -> None:
     assert script["table"]() in (ROOT / "docs" / "dialog.md").read_text(encoding="utf-8")
 
 
-def test_every_test_of_the_promise_exists() -> None:
+@pytest.mark.parametrize("name", ["promise.md", "smpp.md"])
+def test_every_test_of_the_promise_exists(name: str) -> None:
     """By file and name; a name alone is of the file before it."""
-    page = (ROOT / "docs" / "promise.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     file = ""
-    for named, test in re.findall(r"`((?:[a-z_/]+\.py)?)::(test_\w+)`", page):
+    for named, test in re.findall(r"`((?:[a-z_/]*test_[a-z_]+\.py)?)(?:::(test_\w+))?`", page):
         file = named or file
-        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"
+        if named or test:
+            source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            assert not test or f"def {test}(" in source, f"{file}::{test}"
+
+
+@pages
+def test_every_scenario_that_is_named_exists(page: Path) -> None:
+    """Of the conformance suite: one by its name, or at least one by a pattern."""
+    for names in re.findall(r"scenarios? ((?:`[^`]+`(?:, )?)+)", page.read_text(encoding="utf-8")):
+        for name in re.findall(r"`([^`]+)`", names):
+            assert load([name]), name
 
 
 def test_no_case_of_the_promise_is_silently_absent() -> None:
@@ -220,5 +232,6 @@ def _anchors(file: Path) -> set[str]:
 def _code(page: Path) -> str:
     """What stands in code of either kind, a line each."""
     text = page.read_text(encoding="utf-8")
-    fenced = re.findall(r"```(?:sh)?\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+    fenced = [code for language, code in blocks if language in ("", "sh")]
     return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))])
