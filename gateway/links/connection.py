@@ -352,8 +352,10 @@ class Connection(Protocol):
             return
         if self._waiting or self._throttled:
             self._pump_soon()
-        if self.session.has_data or self._ticking is None:
+        if self.session.has_data:
             self.flush_soon()
+        else:
+            self._schedule_tick()  # what was heard may have moved the deadline nearer
 
     def _answered(self, request: _Request, response: Pdu, now_s: float) -> None:
         congestion_state = response.congestion_state if response.tlvs else None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -37,12 +38,12 @@ class Owner:
 class Pair:
     """An ESME's connection, bound, and the SMSC's session that it talks to."""
 
-    def __init__(self, throttle: Throttle | None = None) -> None:
+    def __init__(self, throttle: Throttle | None = None, config: SessionConfig = CONFIG) -> None:
         self.clock = Clock()
         self.owner = Owner()
         self.wire = StringTransport()
         self.connection = Connection(
-            Session(Role.ESME, CONFIG, 0.0),
+            Session(Role.ESME, config, 0.0),
             self.owner,
             self.clock,
             throttle=throttle or Throttle(),
@@ -170,6 +171,18 @@ def test_silence_is_noticed_within_the_two_enquiry_times() -> None:
         assert pair.wire.disconnecting
 
     run(scenario)
+
+
+def test_an_idle_link_is_asked_in_its_time_however_patient_we_are() -> None:
+    """An enquire_link_resp alone brings the next deadline nearer than that of the enquiry was."""
+    pair = Pair(config=replace(CONFIG, enquire_link_s=1.0))
+    asked = 0
+    for _ in range(10):
+        pair.clock.advance(1)
+        pair.clock.advance(0)
+        asked += pair.wire.value()[4:8] == b"\0\0\0\x15"
+        pair.exchange()
+    assert asked == 10
 
 
 def test_after_a_standstill_of_ours_what_came_meanwhile_is_read_first() -> None:
