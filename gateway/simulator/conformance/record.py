@@ -108,7 +108,7 @@ def readable(octets: bytes, most: int = 160) -> str:
     if len(octets) >= wire.HEADER_OCTETS:
         received = wire.Received(octets, 0.0)
         name = f"{received} "
-    shown = (
-        octets.hex(" ", 4) if len(octets) <= most else f"{octets[:most].hex(' ', 4)} … ({len(octets)} octets)"
-    )
+    shown = octets[:most].hex(" ", -4)
+    if len(octets) > most:
+        shown += f" … ({len(octets)} octets)"
     return f"{name}[{shown}]"
