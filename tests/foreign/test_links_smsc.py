@@ -3,138 +3,25 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import free_port
 from tests.foreign.service import Service
-from tests.foreign.wire import (
-    BIND_RECEIVER,
-    BIND_TRANSCEIVER,
-    BIND_TRANSMITTER,
-    DELIVER_SM,
-    ENQUIRE_LINK,
-    RESP,
-    SUBMIT_SM,
-    UNBIND,
-    Pdu,
-    Wire,
-    message,
-    pdu,
-)
+from tests.foreign.wire import BIND_TRANSMITTER, DELIVER_SM, Pdu, message, short_message
+from tests.foreign.wire_smsc import Smsc, made, section
 
 PLAIN = '[carrier.plain]\nnumbers = ["12345"]\nqueries_per_day = 0\n'
 THROTTLED = 0x58
 GSM, UCS2 = 0, 8
-TIMEOUT_S = 10.0
-
-
-def section(name: str, port: int, more: str = "") -> str:
-    return f"""
-[[smsc]]
-name = "{name}"
-port = {port}
-system_id = "cxmyd"
-password = "secret"
-carrier = "plain"
-reconnect_max_s = 1
-{more}
-"""
-
-
-class Smsc:
-    """Takes binds and submit_sm by hand. `status` says what a submit_sm is answered with; None: nothing."""
-
-    def __init__(self, status: Callable[[Pdu], int | None] = lambda submit: 0) -> None:
-        self.port = free_port()
-        self.status = status
-        self.bind_status = 0
-        self.binds: list[tuple[float, int]] = []  # when, and the command_id
-        self.submits: list[tuple[float, Pdu, Wire]] = []
-        self.wires: dict[Wire, int] = {}  # and how it is bound
-        self._changed = threading.Condition()
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(Wire(connection),), daemon=True).start()
-
-    def _serve(self, wire: Wire) -> None:
-        wire.socket.settimeout(None)
-        try:
-            while True:
-                self._heard(wire, wire.receive())
-        except OSError:
-            with self._changed:
-                self.wires.pop(wire, None)
-                wire.socket.close()
-
-    def _heard(self, wire: Wire, heard: Pdu) -> None:
-        with self._changed:
-            status: int | None = 0
-            body = b""
-            if heard.command_id in (BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER):
-                self.binds.append((time.monotonic(), heard.command_id))
-                status, body = self.bind_status, b"smsc\0"
-                if status == 0:
-                    self.wires[wire] = heard.command_id
-            elif heard.command_id == SUBMIT_SM:
-                self.submits.append((time.monotonic(), heard, wire))
-                status, body = self.status(heard), b"id\0"
-            elif heard.command_id not in (ENQUIRE_LINK, UNBIND):
-                status = None
-            if status is not None:
-                number = heard.sequence_number
-                wire.send(
-                    pdu(heard.command_id | RESP, body if status == 0 else b"", status=status, number=number)
-                )
-            self._changed.notify_all()
-
-    def until(self, condition: Callable[[], object]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, TIMEOUT_S)
-
-    def texts(self, wanted: int) -> list[bytes]:
-        """The short_message of so many submit_sm, as they came."""
-        self.until(lambda: len(self.submits) >= wanted)
-        return [submit.body for _, submit, _ in self.submits]
-
-    def ask(self, number: str, *, sequence_number: int = 1) -> None:
-        """A subscriber's text, on a connection that is bound to receive."""
-        self.until(lambda: any(bound != BIND_TRANSMITTER for bound in self.wires.values()))
-        wire = next(wire for wire, bound in self.wires.items() if bound != BIND_TRANSMITTER)
-        wire.send(message(DELIVER_SM, number, "12345", b"CXMYD", number=sequence_number))
-
-    def stop(self) -> None:
-        self._listener.close()
-        self.cut()
-
-    def cut(self) -> None:
-        """End all connections."""
-        with self._changed:
-            for wire in list(self.wires):
-                wire.socket.shutdown(socket.SHUT_RDWR)
+UDHI = 0x40
+SAR_MSG_REF_NUM, SAR_TOTAL_SEGMENTS, SAR_SEGMENT_SEQNUM = 0x020C, 0x020E, 0x020F
 
 
 @pytest.fixture
 def smscs() -> Iterator[Callable[..., Smsc]]:
-    made: list[Smsc] = []
-
-    def make(*arguments: Callable[[Pdu], int | None]) -> Smsc:
-        made.append(Smsc(*arguments))
-        return made[-1]
-
-    yield make
-    for smsc in made:
-        smsc.stop()
+    with made() as make:
+        yield make
 
 
 def test_an_answer_leaves_by_the_link_its_question_came_by(
@@ -144,7 +31,7 @@ def test_an_answer_leaves_by_the_link_its_question_came_by(
     one, two = smscs(), smscs()
     sections = section("one", one.port) + section("two", two.port, 'bind = "transmitter+receiver"\nbinds = 2')
     with service.gateway(sections + PLAIN):
-        assert sorted(bound for _, bound in two.binds) == [1, 1, 2, 2]
+        assert sorted(bind.command_id for _, bind in two.binds) == [1, 1, 2, 2]
         for n in range(3):
             one.ask(f"861390000010{n}")
             two.ask(f"861390000020{n}")
@@ -161,7 +48,7 @@ def test_a_link_that_ends_after_the_question_is_stood_in_for(
     """
     one, two = smscs(), smscs()
     with service.gateway(section("one", one.port) + section("two", two.port) + PLAIN):
-        one._listener.close()
+        one.refuse_connections()
         one.ask("8613900000301")
         one.cut()
         assert len(two.texts(1)) == 1
@@ -170,6 +57,40 @@ def test_a_link_that_ends_after_the_question_is_stood_in_for(
         assert len(two.texts(2)) == 2
         assert b"8613900000302\0" in two.submits[1][1].body
         assert one.submits == []
+
+
+def test_a_link_that_stands_in_sends_in_its_own_style(service: Service, smscs: Callable[..., Smsc]) -> None:
+    """Both links mean something else by data_coding 0 and want long texts told in another way: an answer is
+    cut for the link that it leaves by, and not for the one that was asked.
+    """
+    one, two = smscs(), smscs()
+    first, second = service.traveller().msisdn, service.traveller().msisdn
+    other = section("two", two.port, 'default_alphabet = "gsm-packed"\nlong_messages = "sar"')
+    with service.gateway(section("one", one.port) + other + PLAIN):
+        one.ask(first, text=b"CXMYD EN")
+        one.until(lambda: one.submits)
+        one.until(lambda: len(one.submits) == short_message(one.submits[0][1]).text[4])
+        one.refuse_connections()
+        one.ask(second, text=b"CXMYD EN", sequence_number=2)
+        one.cut()
+        two.until(lambda: two.submits)
+        total = short_message(two.submits[0][1]).tlvs[SAR_TOTAL_SEGMENTS][0]
+        two.until(lambda: len(two.submits) >= total)
+    usual = [short_message(submit) for _, submit, _ in one.submits]
+    assert {(part.destination, part.esm_class, part.data_coding) for part in usual} == {(first, UDHI, GSM)}
+    parts = [short_message(submit) for _, submit, _ in two.submits]
+    assert {(part.destination, part.esm_class, part.data_coding) for part in parts} == {(second, 0, GSM)}
+    assert [part.tlvs[SAR_SEGMENT_SEQNUM] for part in parts] == [bytes([n + 1]) for n in range(total)]
+    assert len({part.tlvs[SAR_MSG_REF_NUM] for part in parts}) == 1
+    text = b"".join(unpacked(part.text) for part in parts)
+    assert text == b"".join(part.text[6:] for part in usual)
+
+
+def unpacked(octets: bytes) -> bytes:
+    """The septets that 3GPP TS 23.038, 6.1.2.1.1, packs into octets."""
+    bits = int.from_bytes(octets, "little")
+    septets = bytes(bits >> 7 * n & 0x7F for n in range(len(octets) * 8 // 7))
+    return septets.removesuffix(b"\r")
 
 
 def test_a_link_that_is_down_is_stood_in_for_and_used_again_when_it_is_back(
@@ -219,7 +140,7 @@ def test_a_throttled_answer_is_not_overtaken_by_the_subscribers_next(
         tries.append(submit)
         if len(tries) % 3 == 0:
             return THROTTLED
-        accepted.append(receiver_and_coding(submit))
+        accepted.append((short_message(submit).destination, short_message(submit).data_coding))
         return 0
 
     smsc = smscs(status)
@@ -233,10 +154,3 @@ def test_a_throttled_answer_is_not_overtaken_by_the_subscribers_next(
         smsc.until(lambda: len(accepted) >= 16)
     for number in numbers:
         assert [coding for receiver, coding in accepted if receiver == number] == [UCS2, GSM, UCS2, GSM]
-
-
-def receiver_and_coding(submit: Pdu) -> tuple[str, int]:
-    """destination_addr and data_coding of a submit_sm whose other texts are empty but the source."""
-    source_end = submit.body.index(b"\0", 3)
-    receiver_end = submit.body.index(b"\0", source_end + 3)
-    return submit.body[source_end + 3 : receiver_end].decode(), submit.body[receiver_end + 8]

@@ -43,10 +43,10 @@ class Authority:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.file = self._write(f"{name}.pem", self._sign(self._name, self._key, ca=True))
+        self.file = self._write(f"{name}.pem", self._sign(self._name, self._key))
 
-    def issue(self, name: str) -> dict[str, str]:
-        """Certificate and key for 127.0.0.1, as paths."""
+    def issue(self, name: str, host: str = "127.0.0.1") -> dict[str, str]:
+        """Certificate and key for `host`, as paths."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         private = self.folder / f"{name}.key"
@@ -57,10 +57,17 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-        return {"cert": self._write(f"{name}.pem", self._sign(subject, key, ca=False)), "key": str(private)}
+        return {"cert": self._write(f"{name}.pem", self._sign(subject, key, host)), "key": str(private)}
 
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.Certificate:
+    def _sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, host: str | None = None
+    ) -> x509.Certificate:
+        """For `host`; without one, an authority's."""
         now = datetime.now(UTC)
+        names: list[x509.GeneralName] = []
+        if host is not None:
+            numeric = host.replace(".", "").isdigit()
+            names = [x509.IPAddress(ip_address(host)) if numeric else x509.DNSName(host)]
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -69,10 +76,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-            )
+            .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, hashes.SHA256())
         )
 

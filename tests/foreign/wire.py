@@ -23,8 +23,10 @@ def pdu(command_id: int, body: bytes = b"", *, status: int = 0, number: int = 1)
     return struct.pack(">4I", 16 + len(body), command_id, status, number) + body
 
 
-def bind(system_id: str, password: str = "secret", command_id: int = BIND_TRANSCEIVER) -> bytes:
-    return pdu(command_id, f"{system_id}\0{password}\0\0".encode() + b"\x34\0\0\0")
+def bind(
+    system_id: str, password: str = "secret", command_id: int = BIND_TRANSCEIVER, *, version: int = 0x34
+) -> bytes:
+    return pdu(command_id, f"{system_id}\0{password}\0\0".encode() + bytes([version, 0, 0, 0]))
 
 
 def message(command_id: int, source: str, destination: str, text: bytes, *, number: int = 1) -> bytes:
@@ -32,6 +34,30 @@ def message(command_id: int, source: str, destination: str, text: bytes, *, numb
     addresses = b"\x01\x01" + source.encode() + b"\0\0\x01" + destination.encode() + b"\0"
     body = b"\0" + addresses + bytes(3) + b"\0\0" + bytes(4) + bytes([len(text)]) + text
     return pdu(command_id, body, number=number)
+
+
+class Message(NamedTuple):
+    """What a submit_sm or deliver_sm carries."""
+
+    source: str
+    destination: str
+    esm_class: int
+    data_coding: int
+    text: bytes
+    tlvs: dict[int, bytes]
+
+
+def short_message(heard: Pdu) -> Message:
+    body = heard.body
+    source, rest = body[body.index(b"\0") + 3 :].split(b"\0", 1)
+    destination, rest = rest[2:].split(b"\0", 1)
+    _schedule, _validity, fixed = rest[3:].split(b"\0", 2)
+    end = 5 + fixed[4]
+    tlvs, rest_of_tlvs = {}, fixed[end:]
+    while rest_of_tlvs:
+        tag, length = struct.unpack_from(">HH", rest_of_tlvs)
+        tlvs[tag], rest_of_tlvs = rest_of_tlvs[4 : 4 + length], rest_of_tlvs[4 + length :]
+    return Message(source.decode(), destination.decode(), rest[0], fixed[2], fixed[5:end], tlvs)
 
 
 class Wire:
@@ -43,8 +69,14 @@ class Wire:
         self._received = b""
 
     @classmethod
-    def to(cls, port: int) -> Wire:
-        return cls(socket.create_connection(("127.0.0.1", port), 10))
+    def to(cls, port: int, *, receives_octets: int | None = None) -> Wire:
+        """`receives_octets`: how much the system takes for us before we read it."""
+        connection = socket.socket()
+        if receives_octets is not None:  # before it connects: it is told in the handshake
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives_octets)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", port))
+        return cls(connection)
 
     def send(self, octets: bytes) -> None:
         self.socket.sendall(octets)
