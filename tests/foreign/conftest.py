@@ -1,13 +1,26 @@
-"""One service for all foreign judges: data is brought in once."""
+"""One service and one recorder for all foreign judges: data is brought in once, and every octet the gateway
+sent them is kept for tshark, whose tests come last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import RedisServer
+from tests.foreign.recorder import Recorder
 from tests.foreign.service import Service
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of this folder only: what was collected before and behind it stays there."""
+    here = Path(__file__).parent
+    places = [place for place, item in enumerate(items) if item.path.parent == here]
+    ordered = sorted((items[place] for place in places), key=lambda item: item.path.name == "test_tshark.py")
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(scope="package")
@@ -20,3 +33,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.fill()
     yield service
     server.stop()
+
+
+@pytest.fixture(scope="package")
+def recorder() -> Iterator[Recorder]:
+    recorder = Recorder()
+    yield recorder
+    recorder.stop()

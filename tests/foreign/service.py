@@ -1,6 +1,6 @@
 """The real service for the foreign judges: data brought in by `cxmyd`, `cxmyd serve` as a process.
 
-Every subscriber stayed in Changsha and then in Ji'an.
+Every subscriber stayed in Changsha and then in Ji'an; travellers were in a city each day.
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ TRIOS = tuple(
         Subscriber(f"861310013100{n}", "china-unicom", "10010", f"456{n}"),
         Subscriber(f"861890018900{n}", "china-telecom", "10001", f"890{n}"),
     )
-    for n in range(4)
+    for n in range(6)
 )
-_SUBSCRIBERS = tuple(subscriber for trio in TRIOS for subscriber in trio)
+_PLAIN = tuple(Subscriber(f"8613900139{n:03}", "plain", "12345", f"1{n:03}") for n in range(100))
+_TRAVELLERS = tuple(Subscriber(f"8613700137{n:03}", "plain", "12345", f"2{n:03}") for n in range(20))
+_SUBSCRIBERS = (*(subscriber for trio in TRIOS for subscriber in trio), *_PLAIN)
+_CITIES = (430100, 360800, 110100, 120100, 310100, 320100, 330100, 420100, 440300, 500100, 510100, 610100)
 
 
 class Service:
@@ -60,6 +63,16 @@ class Service:
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
         self.redis_url = redis_url
+        self._plain = iter(_PLAIN)
+        self._travellers = iter(_TRAVELLERS)
+
+    def subscriber(self) -> Subscriber:
+        """One that no other test has. He texts CXMYD and is answered."""
+        return next(self._plain)
+
+    def traveller(self) -> Subscriber:
+        """The same, and his answer needs several parts: he was in 12 cities."""
+        return next(self._travellers)
 
     def fill(self) -> None:
         """Key, cells, subscribers and sightings through the commands a user has."""
@@ -128,20 +141,26 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _cells() -> list[str]:
-    return ["mcc,mnc,area,cell,city", "460,0,1,1,430100", "460,0,2,2,360800"]
+    return ["mcc,mnc,area,cell,city", *(f"460,0,{n},{n},{city}" for n, city in enumerate(_CITIES, 1))]
 
 
 def _subscribers() -> list[str]:
-    rows = [f"{subscriber.msisdn},{subscriber.carrier},{subscriber.id_last4}" for subscriber in _SUBSCRIBERS]
+    everybody = (*_SUBSCRIBERS, *_TRAVELLERS)
+    rows = [f"{subscriber.msisdn},{subscriber.carrier},{subscriber.id_last4}" for subscriber in everybody]
     return ["msisdn,carrier,id_last4", *rows]
 
 
 def _sightings() -> list[str]:
-    """Every half hour: four days in Changsha, then three in Ji'an, up to yesterday noon."""
+    """Every half hour, up to yesterday noon: four days in Changsha, then three in Ji'an; a traveller is in
+    another city every day.
+    """
     noon = datetime.now(_CHINA).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
     lines = ["time,msisdn,mcc,mnc,area,cell"]
-    for half_hour in range(7 * 48, -1, -1):
-        when = noon - timedelta(minutes=30 * half_hour)
-        place = 1 if half_hour > 3 * 48 else 2
-        lines += [f"{when.isoformat()},{who.msisdn},460,0,{place},{place}" for who in _SUBSCRIBERS]
+    for half_hour in range(len(_CITIES) * 48 - 1, -1, -1):  # in the order of time
+        when = (noon - timedelta(minutes=30 * half_hour)).isoformat()
+        place = 1 + half_hour // 48
+        lines += [f"{when},{who.msisdn},460,0,{place},{place}" for who in _TRAVELLERS]
+        if half_hour <= 7 * 48:
+            place = 1 if half_hour > 3 * 48 else 2
+            lines += [f"{when},{who.msisdn},460,0,{place},{place}" for who in _SUBSCRIBERS]
     return lines

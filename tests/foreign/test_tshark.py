@@ -1,107 +1,124 @@
-"""tshark's SMPP dissector and smpp.pdu3 read what the gateway sends."""
+"""tshark's SMPP dissector and smpp.pdu3 read every octet that the gateway sent in the tests of this folder.
+
+These tests come last (conftest.py); run by themselves they judge one conversation.
+"""
 
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from smpp.pdu.pdu_encoding import PDUEncoder
 
-from tests.foreign.npm_smsc import NpmSmsc, npm_smsc
-from tests.foreign.service import TRIOS, Service, smsc_sections
-from tests.foreign.test_npm_smpp import converse
+from tests.conftest import free_port
+from tests.foreign.recorder import Recorder, tshark
+from tests.foreign.service import Service
+from tests.foreign.stack import Esme, Smsc, esme, smsc
 
-FLUSH_TIMEOUT_S = 15.0
-Recorded = list[tuple[int, bool, bytes]]
+OURS = "ip.src == 10.0.0.1"
+WARNING = 0x600000
+SECTIONS = """
+[[smsc]]
+name = "judged"
+port = {smsc}
+system_id = "judged"
+password = "secret"
+carrier = "plain"
+enquire_link_s = 0.5
+
+[[listen]]
+port = {listen}
+clients = [{{ system_id = "hub", password = "secret", carrier = "plain" }}]
+"""
+MULTI = {
+    "source_addr": "8613900139999",
+    "dest_address": [{"destination_addr": "12345"}, {"destination_addr": "12346"}],
+    "short_message": "CXMYD",
+}
+#: npm's commands with fields, and what the gateway answers them with, whatever the status.
+REQUESTS = {
+    "submit_multi": MULTI,
+    "query_sm": {"message_id": "1", "source_addr": "8613900139999"},
+    "cancel_sm": {"message_id": "1", "source_addr": "8613900139999", "destination_addr": "12345"},
+    "replace_sm": {"message_id": "1", "source_addr": "8613900139999", "short_message": "CXMYD"},
+    "data_sm": {"source_addr": "8613900139998", "destination_addr": "12345", "message_payload": "CXMYD"},
+}
+COMMANDS = {
+    "bind_transceiver": 0x00000009,
+    "submit_sm": 0x00000004,
+    "deliver_sm": 0x00000005,
+    "enquire_link": 0x00000015,
+    "unbind": 0x00000006,
+    "bind_transceiver_resp": 0x80000009,
+    "submit_sm_resp": 0x80000004,
+    "deliver_sm_resp": 0x80000005,
+    "enquire_link_resp": 0x80000015,
+    "unbind_resp": 0x80000006,
+    "submit_multi_resp": 0x80000021,
+    "query_sm_resp": 0x80000003,
+    "cancel_sm_resp": 0x80000008,
+    "replace_sm_resp": 0x80000007,
+    "data_sm_resp": 0x80000103,
+}
+#: It has no decoder for submit_multi_resp, and does not take the message_state 0 of a refused query_sm.
+NOT_BY_PDU3 = {COMMANDS["submit_multi_resp"], COMMANDS["query_sm_resp"]}
 
 
 @pytest.fixture(scope="module")
-def recorded(service: Service, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NpmSmsc]:
-    """A capture of all three conversations, and the SMSC that saw them."""
-    pcap = tmp_path_factory.mktemp("capture") / "conversation.pcapng"
+def pcap(service: Service, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that was recorded so far, and a conversation with one PDU at least of each command we can send."""
     with (
-        npm_smsc() as smsc,
-        _capture(smsc.port, pcap) as captured,
-        service.gateway(smsc_sections(smsc.port)),
+        smsc("npm-smpp") as peer,
+        esme("npm-smpp") as clients,
+        recorder.relay(peer.port) as smsc_port,
+        recorder.relay(listen := free_port(), gateway_listens=True) as listener,
+        service.gateway(SECTIONS.format(smsc=smsc_port, listen=listen)),
     ):
-        converse(smsc, TRIOS[2])
-    if not captured:
-        _write_pcap(smsc.octets(), smsc.port, pcap)
-    return pcap, smsc
+        _with_the_smsc(service, peer)
+        _with_a_client(service, clients, listener)
+    file = tmp_path_factory.mktemp("judged") / "all.pcap"
+    recorder.write_pcap(file)
+    return file
 
 
-def test_tshark_finds_nothing_malformed(recorded: tuple[Path, NpmSmsc]) -> None:
-    """Every PDU of the conversations is dissected; none is malformed, none carries a warning."""
-    pcap, smsc = recorded
-    commands = _tshark(pcap, smsc.port, "smpp", "smpp.command_id").replace(",", "\n").split()
-    for command_id in ("0x00000009", "0x80000005", "0x00000004", "0x00000006"):
-        assert command_id in commands  # bind_transceiver, deliver_sm_resp, submit_sm, unbind
-    worse_than_a_note = "_ws.malformed || _ws.expert.severity >= 0x600000"
-    assert _tshark(pcap, smsc.port, worse_than_a_note, "_ws.expert.message") == ""
+def _with_the_smsc(service: Service, peer: Smsc) -> None:
+    assert peer.ask("judged", service.traveller(), "CXMYD")
+    peer.order(do="enquire", system_id="judged")
+    peer.next("enquired")
+    peer.next("enquiry")
+    peer.order(do="unbind", system_id="judged")
+    peer.next("unbound")
+    for _ in range(2):
+        peer.next("bound")
 
 
-def test_smpp_pdu3_decodes_what_we_send(recorded: tuple[Path, NpmSmsc]) -> None:
-    """A third implementation reads every PDU of ours."""
-    ours = [pdu for _, ours, pdu in _pdus(recorded[1].octets()) if ours]
+def _with_a_client(service: Service, clients: Esme, port: int) -> None:
+    clients.bind(port, "hub", password="wrong", session="refused")
+    clients.bind(port, "hub")
+    assert clients.ask("hub", service.traveller(), text="CXMYD")
+    for command, fields in REQUESTS.items():
+        clients.order(do="send", session="hub", command=command, fields=fields)
+        assert clients.next("response")["command"] == f"{command}_resp"
+    clients.order(do="enquire", session="hub")
+    clients.next("enquired")
+    clients.unbind("hub")
+
+
+def test_tshark_finds_nothing_malformed(pcap: Path, recorder: Recorder) -> None:
+    """Every PDU of ours is dissected; none is malformed, none carries a warning."""
+    rows = tshark(pcap, OURS, "smpp.command_id", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message")
+    commands = [int(command, 16) for row in rows for command in row[0].split(",") if command]
+    assert len(commands) == len(recorder.pdus(ours=True))
+    missing = {name for name, command_id in COMMANDS.items() if command_id not in commands}
+    assert not missing
+    for _, malformed, severities, message in rows:
+        assert not malformed, message
+        assert all(int(severity) < WARNING for severity in severities.split(",") if severity), message
+
+
+def test_smpp_pdu3_decodes_what_we_send(pcap: Path, recorder: Recorder) -> None:
+    """Another implementation reads every PDU of ours that it can decode at all."""
+    ours = [pdu for pdu in recorder.pdus(ours=True) if int.from_bytes(pdu[4:8], "big") not in NOT_BY_PDU3]
     names = {PDUEncoder().decode(io.BytesIO(pdu)).id.name for pdu in ours}
-    assert {"bind_transceiver", "deliver_sm_resp", "submit_sm", "unbind"} <= names
-
-
-def _tshark(pcap: Path, port: int, display_filter: str, field: str) -> str:
-    command = ["tshark", "-r", str(pcap), "-d", f"tcp.port=={port},smpp", "-Y", display_filter]
-    done = subprocess.run(
-        [*command, "-T", "fields", "-e", field], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@contextmanager
-def _capture(port: int, pcap: Path) -> Iterator[bool]:
-    """Capture what goes over the loopback, until the links are unbound; False where that is not permitted."""
-    if shutil.which("tshark") is None:
-        pytest.fail("tshark is not installed: `make test` installs it", pytrace=False)
-    command = ["dumpcap", "-q", "-i", "lo", "-f", f"tcp port {port}", "-w", str(pcap)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            started = any(line.startswith("File:") for line in process.stderr)
-            yield started
-            if started:
-                _await_unbinds(pcap, port)
-        finally:
-            process.terminate()
-
-
-def _await_unbinds(pcap: Path, port: int) -> None:
-    """The kernel hands packets over in blocks, the last one late."""
-    deadline = time.monotonic() + FLUSH_TIMEOUT_S
-    while len(_tshark(pcap, port, "smpp.command_id == 0x80000006", "frame.number").split()) < 3:
-        assert time.monotonic() < deadline
-
-
-def _write_pcap(octets: Recorded, port: int, pcap: Path) -> None:
-    """The same capture from what the SMSC read and wrote: each PDU as a TCP segment."""
-    dumps = [f"{'O' if ours else 'I'}\n000000 {pdu.hex(' ')}\n" for _, ours, pdu in _pdus(octets)]
-    command = ["text2pcap", "-q", "-D", "-T", f"40000,{port}", "-", str(pcap)]
-    subprocess.run(command, input="".join(dumps), text=True, check=True, capture_output=True)
-
-
-def _pdus(octets: Recorded) -> Recorded:
-    """The same, cut where PDUs end (command_length, SMPP 3.4 section 5.1.1)."""
-    pending: dict[tuple[int, bool], bytes] = {}
-    pdus = []
-    for connection, ours, data in octets:
-        rest = pending.get((connection, ours), b"") + data
-        while len(rest) >= 4 and len(rest) >= (length := int.from_bytes(rest[:4], "big")):
-            pdus.append((connection, ours, rest[:length]))
-            rest = rest[length:]
-        pending[connection, ours] = rest
-    assert not any(pending.values())
-    return pdus
+    assert names >= {name for name, command_id in COMMANDS.items() if command_id not in NOT_BY_PDU3}

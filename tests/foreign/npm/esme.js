@@ -1,62 +1,72 @@
-// An ordinary ESME on npm `smpp`, written as its README shows: binds as transceiver, keeps the bind up, answers the
-// keyword with a text, and sends again what was throttled.
-//
-// node esme.js PORT SYSTEM_ID PASSWORD KEYWORD ENQUIRE_LINK_S RECONNECT_S
+// Clients on npm `smpp` for the gateway's listener. `send` sends any command of the library with any fields.
 
 const smpp = require("smpp");
+const { say, orders, part, message } = require("./stdio");
 
-const [port, systemId, password, keyword, enquireLinkS, reconnectS] = process.argv.slice(2);
-const log = (...words) => console.log(new Date().toISOString(), ...words);
+const sessions = new Map();
+const addresses = { source_addr_ton: 1, source_addr_npi: 1, dest_addr_npi: 1 };
 
-function connect() {
-  const session = smpp.connect({
-    url: `smpp://127.0.0.1:${port}`,
-    auto_enquire_link_period: enquireLinkS * 1000,
-  });
-
-  session.on("connect", () => {
-    session.bind_transceiver({ system_id: systemId, password }, (pdu) => {
-      log("bind", pdu.command_status);
-      if (pdu.command_status !== 0) session.close();
-    });
-  });
-
+function bind({ session: name, port, system_id, password, bind: kind, version }) {
+  const session = smpp.connect({ host: "127.0.0.1", port }, () =>
+    session[`bind_${kind}`]({ system_id, password, interface_version: version || 0x34 }, (response) =>
+      say("bound", { session: name, status: response.command_status, version: response.sc_interface_version }),
+    ),
+  );
+  sessions.set(name, session);
   session.on("deliver_sm", (pdu) => {
     session.send(pdu.response());
-    if (pdu.esm_class & 0x3c) return; // a receipt or a notification
-    const { message } = pdu.short_message;
-    if (message && message.toString().trim() === keyword) answer(session, pdu.source_addr, pdu.destination_addr);
+    say("delivered", {
+      session: name,
+      from: pdu.source_addr,
+      to: pdu.destination_addr,
+      esm_class: pdu.esm_class,
+      data_coding: pdu.data_coding,
+      ...part(pdu),
+    });
   });
-
-  session.on("enquire_link", (pdu) => session.send(pdu.response()));
+  session.on("enquire_link", (pdu) => {
+    session.send(pdu.response());
+    say("enquiry", { session: name });
+  });
   session.on("unbind", (pdu) => {
     session.send(pdu.response());
     session.close();
   });
-  session.on("unknown", (pdu) => session.send(pdu.response())); // a generic_nack
-
-  // The library stops reading after an error of its own, so the connection is of no use any more.
-  session.on("error", (error) => {
-    log("error", error.message);
-    session.destroy();
-  });
-  session.on("close", () => setTimeout(connect, reconnectS * 1000));
+  session.on("close", () => say("closed", { session: name }));
+  session.on("error", (error) => say("failed", { session: name, message: String(error) }));
 }
 
-function answer(session, number, service) {
-  const fields = {
-    source_addr: service,
-    source_addr_npi: 1,
-    dest_addr_ton: 1,
-    dest_addr_npi: 1,
-    destination_addr: number,
-    short_message: "You sent the keyword.",
-  };
-  session.submit_sm(fields, (pdu) => {
-    const throttled = [smpp.ESME_RTHROTTLED, smpp.ESME_RMSGQFUL].includes(pdu.command_status);
-    if (throttled) setTimeout(() => answer(session, number, service), 200);
-    else if (pdu.command_status) log("refused", pdu.command_status);
-  });
-}
-
-connect();
+orders({
+  bind,
+  submit: (order) =>
+    sessions
+      .get(order.session)
+      .submit_sm(
+        {
+          ...addresses,
+          source_addr: order.from,
+          destination_addr: order.to,
+          registered_delivery: order.registered_delivery || 0,
+          ...message(order),
+        },
+        ({ command_status: status, message_id }) =>
+          say("acknowledged", { session: order.session, status, message_id }),
+      ),
+  send: ({ session, command, fields }) =>
+    sessions
+      .get(session)
+      [command](fields, (response) =>
+        say("response", { session, command: response.command, status: response.command_status }),
+      ),
+  enquire: ({ session }) =>
+    sessions
+      .get(session)
+      .enquire_link((response) => say("enquired", { session, status: response.command_status })),
+  unbind: ({ session: name }) => {
+    const session = sessions.get(name);
+    session.unbind((response) => {
+      say("unbound", { session: name, status: response.command_status });
+      session.close();
+    });
+  },
+});
