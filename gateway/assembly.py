@@ -1,14 +1,13 @@
 """The parts of one gateway process, joined. Called by `gateway.app` once the reactor is installed."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import structlog
 
+from gateway import status
 from gateway.config import Config
 from gateway.config.models import Timers
 from gateway.flow.deciding import Decider
@@ -95,22 +94,8 @@ class Parts:
     def status(self) -> dict[str, Any]:
         """/status: of this process, and from worker 0 of all."""
         now_s = self.clock.monotonic()
-        links = [
-            {
-                "name": link.name,
-                "carrier": link.smsc.carrier,
-                "address": f"{link.smsc.host}:{link.smsc.port}",
-                "bound": link.bound,
-                "wanted": link.wanted,
-                "ready": link.ready,
-                "in_flight": link.in_flight,
-                "problem": link.last_error,
-            }
-            for link in self.links
-        ]
-        listeners = [
-            {"address": x.name, "listening": x.listening, "clients_bound": x.bound} for x in self.listeners
-        ]
+        wall_s = self.clock.wall()
+        links = [status.of_link(link, wall_s) for link in self.links]
         ready = (
             self.calls.up
             and not self.receiving.draining
@@ -134,29 +119,18 @@ class Parts:
             "messages_per_s": self.metrics.answers.per_s(now_s)
             + sum(other["messages_per_s"] for _, other in others),
             "links": links,
-            "listeners": listeners,
+            "listeners": [status.of_listener(listener, wall_s) for listener in self.listeners],
             "parked": self.queues,
             "deliveries": self.deliveries.table,
             "undelivered": self.deliveries.failures,
             "sweep": self.sweeping.status(),
-            "ended": _summed(self.metrics.endings(), *(other["ended"] for _, other in others)),
+            "ended": status.summed(self.metrics.endings(), *(other["ended"] for _, other in others)),
             "workers": [
                 {"worker": index, "up": other is not None}
                 | ({k: other[k] for k in ("ready", "messages_in_flight", "messages_per_s")} if other else {})
                 for index, other in sorted(self.others.items())
             ],
         }
-
-
-def _summed(*endings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The counts of several processes, by carrier, result and reason."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for row in chain.from_iterable(endings):
-        counts[row["carrier"], row["result"], row["reason"]] += row["count"]
-    return [
-        {"carrier": carrier, "result": result, "reason": reason, "count": count}
-        for (carrier, result, reason), count in sorted(counts.items())
-    ]
 
 
 def assemble(
@@ -283,6 +257,7 @@ def assemble(
         clock,
         sweeping,
     )
+    metrics.links.look = lambda: status.healths(links, listeners)
     parts.http = Http(metrics.registry, parts.status)
     return parts
 

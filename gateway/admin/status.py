@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -12,6 +13,11 @@ from gateway.admin.output import print_json, print_table
 from gateway.errors import GatewayError
 
 TIMEOUT_S = 5.0
+#: Columns for people; `--json` has all.
+_COLUMNS = {
+    "links": ("name", "bound", "in_flight", "rate_per_s", "throttled", "lost", "notes"),
+    "listeners": ("address", "clients_bound", "lost", "turned_away", "notes"),
+}
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to ask, none to bind
 
 
@@ -26,11 +32,13 @@ def status(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
+    for link in answer.get("links", ()):
+        link["bound"] = f"{link['bound']}/{link['wanted']}"
     single = {key: value for key, value in answer.items() if not isinstance(value, (dict, list))}
     _print("gateway", single)
     for title, value in answer.items():
         if title not in single:
-            _print(title, value)
+            _print(title, value, _COLUMNS.get(title))
     if answer.get("sweep", {}).get("overdue"):
         click.echo("cxmyd: warning: nothing has swept the store for a day: run `cxmyd sweep`", err=True)
 
@@ -56,20 +64,24 @@ def _ask(host: str, port: int) -> dict[str, Any]:
     return answer
 
 
-def _print(title: str, value: Any) -> None:
+def _print(title: str, value: Any, columns: Sequence[str] | None = None) -> None:
     """A list of objects as a table of its own, an object as a table of names and values."""
     if isinstance(value, dict):
         if value:
-            print_table(
-                title, ("", ""), [(name.replace("_", " "), _flat(item)) for name, item in value.items()]
-            )
+            print_table(title, ("", ""), [(_heading(name), _flat(item)) for name, item in value.items()])
     elif value and all(isinstance(item, dict) for item in value):
-        columns = list(dict.fromkeys(name for item in value for name in item))
+        columns = columns or list(dict.fromkeys(name for item in value for name in item))
         rows = [[_flat(item.get(name)) for name in columns] for item in value]
-        print_table(title, [name.replace("_", " ") for name in columns], rows)
+        print_table(title, [_heading(name) for name in columns], rows)
     elif value:
         print_table(title, ("",), [(item,) for item in value])
 
 
+def _heading(name: str) -> str:
+    return name.replace("_per_s", "/s").replace("_", " ")
+
+
 def _flat(value: Any) -> Any:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return "; ".join(value) if isinstance(value, list) else value

@@ -32,6 +32,9 @@ from gateway.smpp.throttle import Throttle
 
 log = structlog.get_logger("cxmyd")
 
+#: Why a connection ends before anything of SMPP is read; `no_room` also for the oldest unbound one.
+TURNED_AWAY = ("not_allowed", "shut_out", "no_room", "proxy_header")
+
 
 def route_of(client: Client) -> str:
     """The route of a client's answers. SMSC names have no colon, so the two never meet."""
@@ -61,7 +64,7 @@ class Listener:
         self._key = f"listen[{index}]"
         self._port: Any = None
         self._failed_binds = FailedBinds(listen.failed_binds, listen.failed_binds_s)
-        self._tally = Tally()
+        self._tally = Tally("bound", "lost", "bind_refused", *TURNED_AWAY)
         self._bound: dict[Connection, Client] = {}
         self._unbound: dict[Connection, None] = {}  # the oldest first
         self._open: dict[Connection, asyncio.Future[str]] = {}
@@ -171,6 +174,7 @@ class Listener:
         del self._unbound[connection]
         connection.session.accept_bind("cxmyd")
         self._bound[connection] = client
+        self._tally.count("bound")
         bind = connection.session.bind_type
         log.info("listener.bound", listener=self.name, client=client.system_id, bind=bind.name)
         if connection.may_transmit:
@@ -198,6 +202,7 @@ class Listener:
         client = self._bound.pop(connection, None)
         if client is not None:
             self._routes.remove(route_of(client), connection)
+            self._tally.count("lost")
             log.info("listener.unbound", listener=self.name, client=client.system_id, why=why)
         ended = self._open.pop(connection)
         self._unbound.pop(connection, None)

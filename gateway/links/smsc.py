@@ -78,7 +78,7 @@ class SmscLink:
         self._bound: dict[Connection, float] = {}  # and since when
         self._open: dict[Connection, asyncio.Future[_Ending]] = {}
         self._refused: dict[Connection, int] = {}
-        self._tally = Tally()
+        self._tally = Tally("bound", "lost", "bind_refused", "connect_failed", "not_allowed")
         self._admitted = asyncio.Event()  # not while we are barred
         self._admitted.set()
         self._loops: list[asyncio.Task[None]] = []
@@ -186,6 +186,7 @@ class SmscLink:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - refused, unreachable, no such host, TLS: all mean "later"
+                self._tally.count("connect_failed")
                 self._down(str(error) or type(error).__name__)
             else:
                 if connection in self._open:
@@ -274,6 +275,7 @@ class SmscLink:
         """With outbind, whether it may call us: our password is meant for few."""
         allowed = within(peer, self.smsc.allow)
         if not allowed:
+            self._tally.count("not_allowed")
             log.warning("outbind.refused", link=self.name, peer=peer)
         return allowed
 

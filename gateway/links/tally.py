@@ -11,10 +11,10 @@ _NAMES = tuple(field.name for field in fields(Counters))
 
 
 class Tally:
-    """By name: those of `Counters`, and what the owner counts itself."""
+    """By name: those of `Counters`, and what the owner counts itself, its `own`; from the start, with 0."""
 
-    def __init__(self) -> None:
-        self._ended: Counter[str] = Counter()
+    def __init__(self, *own: str) -> None:
+        self._ended: Counter[str] = Counter(dict.fromkeys((*_NAMES, *own), 0))
 
     def count(self, event: str) -> None:
         self._ended[event] += 1

@@ -5,9 +5,11 @@ calls for each event). The exposition is the same as theirs.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 
@@ -66,3 +68,41 @@ class Durations(Collector):
             buckets = [(name, sum(counts[: n + 1])) for n, name in enumerate(names)]
             family.add_metric([label], buckets, self._sums_s[label])
         yield family
+
+
+class Health(NamedTuple):
+    """Of one link or listener: its `totals` by event, the rate it may send at now (inf: any; None: it has
+    none of its own) and the end of its certificate.
+    """
+
+    link: str
+    totals: Mapping[str, int]
+    rate_per_s: float | None
+    expires: datetime | None
+
+
+class Links(Collector):
+    """What `look` says of all links, whenever somebody reads it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.look: Callable[[], Iterable[Health]] = tuple
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        pdus = CounterMetricFamily("cxmyd_link_pdus", "PDUs", labels=("link", "direction"))
+        events = CounterMetricFamily(
+            "cxmyd_link_events", "Of sessions and PDUs, by event", labels=("link", "event")
+        )
+        rate = GaugeMetricFamily("cxmyd_link_rate_per_s", "Rate allowed now", labels=("link",))
+        expires = GaugeMetricFamily(
+            "cxmyd_tls_certificate_expires_timestamp_seconds", "End of our certificate", labels=("link",)
+        )
+        for each in self.look():
+            for event, count in each.totals.items():
+                family = pdus if event in {"received", "sent"} else events
+                family.add_metric((each.link, event), count)
+            if each.rate_per_s is not None:
+                rate.add_metric((each.link,), each.rate_per_s)
+            if each.expires is not None:
+                expires.add_metric((each.link,), each.expires.timestamp())
+        yield from (pdus, events, rate, expires)

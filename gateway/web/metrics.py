@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from gateway.web.counting import Counts, Durations
+from gateway.web.counting import Counts, Durations, Links
 from gateway.web.rates import Rate
 
 _DELIVERY_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 48 * 3600)
@@ -84,6 +84,7 @@ class Metrics:
             "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
         )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
+        self.links = Links(registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
         self.swept = Gauge(
             "cxmyd_swept_timestamp_seconds",

@@ -1,10 +1,13 @@
 """gateway.web.counting beside prometheus_client's own metrics: the same text for the same events."""
 
+from datetime import UTC, datetime
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gateway.web.counting import Counts, Durations
+from gateway.web.counting import Counts, Durations, Health, Links
 
 BOUNDS_S = (0.001, 0.25, 1, 30)
 
@@ -35,3 +38,31 @@ def test_durations_read_as_a_prometheus_histogram(events: list[tuple[str, float]
         durations.add(label, seconds)
         histogram.labels(label).observe(seconds)
     assert lines(ours) == lines(theirs)
+
+
+def test_links_are_read_anew_each_time() -> None:
+    """Who has no rate or no certificate has no line of it; a rate without limit is +Inf."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    links = Links(ours)
+    links.look = lambda: [
+        Health("one", {"received": 3, "sent": 2, "lost": 0}, inf, None),
+        Health("127.0.0.1:2775", {"sent": 1}, None, datetime(2026, 2, 1, tzinfo=UTC)),
+    ]
+    pdus = Counter("cxmyd_link_pdus", "PDUs", ("link", "direction"), registry=theirs)
+    for link, direction, count in (("one", "received", 3), ("one", "sent", 2), ("127.0.0.1:2775", "sent", 1)):
+        pdus.labels(link, direction).inc(count)
+    events = Counter(
+        "cxmyd_link_events", "Of sessions and PDUs, by event", ("link", "event"), registry=theirs
+    )
+    events.labels("one", "lost")
+    Gauge("cxmyd_link_rate_per_s", "Rate allowed now", ("link",), registry=theirs).labels("one").set(inf)
+    expires = Gauge(
+        "cxmyd_tls_certificate_expires_timestamp_seconds",
+        "End of our certificate",
+        ("link",),
+        registry=theirs,
+    )
+    expires.labels("127.0.0.1:2775").set(1_769_904_000)
+    assert lines(ours) == lines(theirs)
+    links.look = tuple
+    assert all(line.startswith("#") for line in lines(ours))

@@ -31,7 +31,10 @@ STATUS: dict[str, Any] = {
             "bound": 2,
             "wanted": 2,
             "ready": True,
-            "problem": "",
+            "rate_per_s": None,
+            "throttled": 612,
+            "lost": 3,
+            "notes": ["4 unexpected", "1 padded"],
         },
         {
             "name": "<b>odd</b>",
@@ -39,7 +42,10 @@ STATUS: dict[str, Any] = {
             "bound": 0,
             "wanted": 1,
             "ready": False,
-            "problem": "refused",
+            "rate_per_s": 12.25,
+            "throttled": 0,
+            "lost": 0,
+            "notes": ["127.0.0.1:2775: refused"],
         },
     ],
     "listeners": [],
@@ -118,6 +124,8 @@ def test_the_page_shows_links_and_figures(served: Served, chromium: Browser, tmp
     expect(page.locator("#ready")).to_have_text("ready")
     expect(page.locator("#tables")).to_contain_text("<b>odd</b>")
     expect(page.locator(".figure").nth(2)).to_contain_text("41")
+    expect(page.locator("#tables")).to_contain_text("–61234 unexpected; 1 padded")
+    expect(page.locator("#tables")).to_contain_text("12.2500127.0.0.1:2775: refused")
     expect(page.locator("#tables")).to_contain_text("mobile-177707")
     expect(page.locator("#tables")).to_contain_text("mobile-1EXPIRED3/275")
     page.screenshot(path=str(tmp_path / "operators.png"))
