@@ -69,11 +69,12 @@ class Wire:
         self._received = b""
 
     @classmethod
-    def to(cls, port: int, *, receives_octets: int | None = None) -> Wire:
-        """`receives_octets`: how much the system takes for us before we read it."""
+    def to(cls, port: int, *, small: bool = False) -> Wire:
+        """`small`: the system keeps little for us before we read it, on both sides."""
         connection = socket.socket()
-        if receives_octets is not None:  # before it connects: it is told in the handshake
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives_octets)
+        if small:  # told in the handshake
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         connection.settimeout(10)
         connection.connect(("127.0.0.1", port))
         return cls(connection)

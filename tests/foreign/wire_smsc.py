@@ -60,6 +60,7 @@ class Smsc:
         self.binds: list[tuple[float, Pdu]] = []  # and when
         self.submits: list[tuple[float, Pdu, Wire]] = []
         self.responses: dict[int, int] = {}  # to our requests: how many of each command_status
+        self.enquiries = 0
         self.wires: dict[Wire, int] = {}  # and how it is bound
         self.handshakes: list[str] = []  # TLS: the serial number of each peer's certificate, or why it failed
         self._context = context
@@ -120,7 +121,9 @@ class Smsc:
             elif heard.command_id == SUBMIT_SM:
                 self.submits.append((time.monotonic(), heard, wire))
                 status, body = self.status(heard), b"id\0" + self.submit_tlvs
-            elif heard.command_id not in (ENQUIRE_LINK, UNBIND):
+            elif heard.command_id == ENQUIRE_LINK:
+                self.enquiries += 1
+            elif heard.command_id != UNBIND:
                 status = None
                 self.responses[heard.command_status] = self.responses.get(heard.command_status, 0) + 1
             if status is not None:
