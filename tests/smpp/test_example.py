@@ -19,7 +19,14 @@ def test_the_example_of_the_page_echoes_a_text(tmp_path: Path) -> None:
     [source] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     example = tmp_path / "echo.py"
     example.write_text(source.replace("2775", str(smpp)), encoding="utf-8")
-    smsc_command = [CXMYD, "smsc", "--smpp", f"127.0.0.1:{smpp}", "--http", f"127.0.0.1:{http}"]
+    smsc_command: list[str | Path] = [
+        CXMYD,
+        "smsc",
+        "--smpp",
+        f"127.0.0.1:{smpp}",
+        "--http",
+        f"127.0.0.1:{http}",
+    ]
     with _running(*smsc_command) as smsc:
         try:
             assert smsc.stdout is not None
