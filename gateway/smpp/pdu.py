@@ -287,7 +287,7 @@ class QuerySmResp(Pdu):
     command_id = CommandId.QUERY_SM_RESP
     message_id: str = ""
     final_date: str = ""
-    message_state: int = 0
+    message_state: int = 7  # UNKNOWN, also beside an error: 3.4 has no 0 (5.2.28)
     error_code: int = 0
 
 
