@@ -80,8 +80,8 @@ def most_in_a_second(times: list[float]) -> int:
 
 
 def test_one_bind_asks_for_all_under_a_wrong_password(peers: Peers) -> None:
-    """Each of the three is refused at first. Then one asks, twice a second at most (reconnect_max_s is 1 here),
-    until the SMSC agrees; then all are bound.
+    """Each of the three is refused at first. Then one asks, twice a second at most, as reconnect_max_s is 1.
+    When the SMSC agrees, all are bound.
     """
     smsc = peers.strict
     smsc.until(lambda: len(smsc.binds) >= 6)

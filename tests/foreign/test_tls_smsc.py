@@ -35,6 +35,12 @@ def secured(authority: Authority, certificate: dict[str, str]) -> ssl.SSLContext
     return context
 
 
+def refused(smsc: Smsc) -> None:
+    """That it is tried again and again, and sent nothing."""
+    smsc.until(lambda: len(smsc.handshakes) >= 2)
+    assert smsc.binds == []
+
+
 def tls(authority: Authority, more: dict[str, str]) -> str:
     keys = {"ca": authority.file} | more
     return "tls = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in keys.items()) + " }"
@@ -52,7 +58,11 @@ def test_server_name_is_asked_for_and_verified(
 
     def link(link_name: str, issued_for: str, server_name: str) -> None:
         context = secured(authority, authority.issue(link_name, issued_for))
-        context.sni_callback = lambda _, name, __: asked.update({link_name: name})
+
+        def heard(_: object, name: str | None, __: object) -> None:
+            asked[link_name] = name
+
+        context.sni_callback = heard
         more = {"server_name": server_name} if server_name else {}
         links[link_name] = smscs(context=context), tls(authority, more)
 
@@ -63,12 +73,9 @@ def test_server_name_is_asked_for_and_verified(
     sections = "".join(section(name, smsc.port, more) for name, (smsc, more) in links.items())
     with service.gateway(sections + PLAIN, await_ready=False):
         for name in ("right", "no-name"):
-            smsc = links[name][0]
-            smsc.until(lambda smsc=smsc: smsc.wires)
+            links[name][0].receiver()
         for name in ("by-address", "other-name"):
-            smsc = links[name][0]
-            smsc.until(lambda smsc=smsc: len(smsc.handshakes) >= 2)  # and it tries again
-            assert smsc.binds == []
+            refused(links[name][0])
     assert asked == {"right": NAME, "by-address": NAME, "other-name": NAME, "no-name": None}
 
 
