@@ -23,10 +23,12 @@ from bench.store.engines import engine
 from gateway.simulator import odd, pdus
 
 LINKS, BINDS_A_LINK = 4, 50
-WARM_UP: Final = 5_000
+WARM_UP: Final = 10_000
 """Reconnects before the first look: until then memory grows by some 10 MB, and hardly at all in the tens of
 thousands after.
 """
+PHONES: Final = gateway.numbers("china-unicom", 500)
+"""Few, so that what the gateway remembers of numbers (65,536 of them) is there before the first look."""
 CALM_TIMEOUT_S: Final = 90.0
 SAMPLE_EVERY_S: Final = 5.0
 _BIND_RESPS: Final = {1: 0x8000_0001, 2: 0x8000_0002, 9: 0x8000_0009}
@@ -117,9 +119,9 @@ class Peer(asyncio.Protocol):
     def deliver(self) -> bytes:
         self._smsc.texts += 1
         return pdus.encode(
-            "deliver_sm", self._smsc.texts, source_addr=str(8613900000000 + self._smsc.texts),
+            "deliver_sm", self._smsc.texts, source_addr=PHONES[self._smsc.texts % len(PHONES)],
             source_addr_ton=1, source_addr_npi=1, destination_addr="10010",
-            short_message=b"CXMYD#1234", data_coding=0,
+            short_message=b"CXMYD#1234", data_coding=0, receipted_message_id=str(self._smsc.texts),
         )  # fmt: skip
 
     def cut(self) -> None:
@@ -203,7 +205,7 @@ async def endure(count: int, seed: int) -> dict[str, Any]:
         sections = "".join(
             SECTION.format(number=number, port=port, binds=BINDS_A_LINK) for number in range(LINKS)
         )
-        with gateway.running(Path(folder), store.url, sections, subscribers=10) as under_test:
+        with gateway.running(Path(folder), store.url, sections, subscribers=len(PHONES)) as under_test:
             async with aiohttp.ClientSession() as session:
                 found = await _endure(smsc, under_test, session, count)
         server.close()
