@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: help setup run test check fuzz fuzz-quick bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: .venv/.dev ## lint, format, types, import rules
 
 fuzz: .venv/.dev ## coverage-guided fuzzing of codec, session and texts (10 minutes; FUZZ_ARGS="--seconds 3600")
 	@$(BIN)/python -m fuzz $(FUZZ_ARGS)
+
+fuzz-storm: .venv/.dev ## 10 million blind mutants of what the fuzzing found (15 minutes; FUZZ_ARGS="--mutants N")
+	@$(BIN)/python -m fuzz.storm $(FUZZ_ARGS)
 
 fuzz-quick: .venv/.dev ## the same for 20 seconds
 	@$(BIN)/python -m fuzz --seconds 20
