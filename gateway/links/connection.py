@@ -22,6 +22,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from gateway.config.models import Timers
+from gateway.links.tls import complaint
 from gateway.smpp import events
 from gateway.smpp.constants import Version
 from gateway.smpp.errors import SessionError, Unencodable
@@ -162,6 +163,7 @@ class Connection(Protocol):
         self._pumping: Delayed | None = None
         self._aborting: Delayed | None = None
         self._ended = False
+        self._complaint = ""  # of TLS, when that is why it ended
 
     # Twisted's side
 
@@ -178,6 +180,7 @@ class Connection(Protocol):
         self._dispatch(self.session.receive(data, self._clock.seconds()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        self._complaint = complaint(reason.value)
         self._dispatch(self.session.connection_lost())
         self._end(reason.getErrorMessage())
         if self._aborting is not None and self._aborting.active():
@@ -348,7 +351,7 @@ class Connection(Protocol):
             for request in closed.contexts:
                 request.fail(LostError(closed.reason.value))
             self.close()
-            self._end(closed.reason.value)
+            self._end(self._complaint or closed.reason.value)
             return
         if self._waiting or self._throttled:
             self._pump_soon()

@@ -15,6 +15,7 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import crypto
 from OpenSSL.SSL import Error as OpenSSLError
+from service_identity import VerificationError
 from twisted.internet import ssl as twisted_ssl
 
 from gateway.config.models import ClientTls, ServerTls
@@ -61,6 +62,15 @@ class Credentials:
 
     def _signature(self) -> list[tuple[int, int, int]]:
         return [_stat(path) for path in self._files]
+
+
+def complaint(error: BaseException | None) -> str:
+    """What TLS has against the peer, or the peer against us; empty where a connection ended otherwise."""
+    if isinstance(error, VerificationError):
+        return "TLS: the certificate is for another name: see tls.server_name"
+    if isinstance(error, OpenSSLError) and error.args and isinstance(error.args[0], list):
+        return "TLS: " + ", ".join(each[-1] for each in error.args[0])
+    return ""
 
 
 class Material(NamedTuple):

@@ -5,8 +5,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from OpenSSL.SSL import Error as OpenSSLError
+from service_identity import VerificationError
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from gateway.links.connection import CLOSE_TIMEOUT_S, Connection, LostError, TooLateError, UnsentError
 from gateway.smpp import events, pdu
@@ -251,6 +256,25 @@ def test_what_never_left_is_told_from_what_may_have_arrived() -> None:
         pair.exchange()
         pair.connection.connectionLost()
         assert [isinstance(f.exception(), UnsentError) for f in futures] == [False, False, True, True]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OpenSSLError([("SSL routines", "", "certificate verify failed")]), "TLS: certificate verify failed"),
+        (VerificationError(errors=[]), "TLS: the certificate is for another name: see tls.server_name"),
+        (ConnectionLost(), "connection lost"),
+    ],
+)
+def test_what_tls_has_against_the_peer_is_why_it_ended(error: Exception, why: str) -> None:
+    """An operator cannot mend a certificate that looks like a cut cable."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        pair.connection.connectionLost(Failure(error))
+        assert pair.owner.endings == [why]
 
     run(scenario)
 
