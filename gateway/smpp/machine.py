@@ -278,7 +278,10 @@ class Machine:
                 command_status=error.command_status, sequence_number=error.sequence_number
             )
         )
-        events.append(e.Refused(error))
+        # A value from now on. With its traceback, whose frames hold `events`, it would be a cycle, and a flood
+        # of bad PDUs memory that only the collector frees.
+        error.__context__ = None
+        events.append(e.Refused(error.with_traceback(None)))
 
 
 _Method = Callable[[Machine, p.Pdu, float, list[e.Event]], None]

@@ -1,5 +1,6 @@
 """Two sessions against each other through bytes: binds, exchanges, refusals."""
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -280,6 +281,22 @@ def test_malformed_request_lives_on() -> None:
     assert isinstance(taken, e.Incoming)
     (refusal,) = sent(pair.esme)
     assert (type(refusal), refusal.sequence_number) == (p.DeliverSmResp, 77)
+
+
+def test_refused_pdus_leave_nothing_to_the_collector() -> None:
+    """A flood of them would fill memory between two of its runs."""
+    pair = Pair()
+    unknown = (16).to_bytes(4, "big") + (0x99).to_bytes(4, "big") + bytes(8)
+    cut_off = (18).to_bytes(4, "big") + int(CommandId.DELIVER_SM).to_bytes(4, "big") + bytes(10)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            pair.carry(pair.esme, unknown + cut_off)
+            pair.esme.data_to_send()
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
 
 
 def test_unknown_command() -> None:
