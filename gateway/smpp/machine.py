@@ -278,7 +278,7 @@ class Machine:
                 command_status=error.command_status, sequence_number=error.sequence_number
             )
         )
-        # A value from now on. With its traceback, whose frames hold `events`, it would be a cycle, and a flood
+        # A value from now on. With its traceback, whose frames hold `events`, it were a cycle, and a flood
         # of bad PDUs memory that only the collector frees.
         error.__context__ = None
         events.append(e.Refused(error.with_traceback(None)))
