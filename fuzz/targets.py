@@ -84,11 +84,11 @@ def texts(data: bytes) -> None:
         what = content(pdu)
         assert len(what.data) <= max(len(pdu.short_message), 255)
         assert what.concat is None or 1 <= what.concat.index <= what.concat.total
-        piece = Piece(what.data, pdu.data_coding, what.shifts, what.header_length)
+        piece = Piece(what.data, codings.of(pdu.data_coding), what.shifts, what.header_length)
         kept = Piece.of(piece.sealable())
-        assert text_of((kept,), codings) == text_of((piece,), codings)
+        assert text_of((kept,)) == text_of((piece,))
         pieces.append(kept)
-    text = text_of(pieces, codings)
+    text = text_of(pieces)
     text.encode()  # no surrogates
     assert len(text) <= sum(2 * len(piece.data) + 1 for piece in pieces)
     _out_and_in(text, style)
@@ -101,11 +101,13 @@ def _out_and_in(text: str, style: Style) -> None:
         what = content(p.DeliverSm(**part._asdict()))
         assert (what.concat is None) == (len(parts) == 1)
         assert len(part.short_message) <= 160
-        pieces.append(Piece(what.data, part.data_coding, what.shifts, what.header_length))
+        pieces.append(
+            Piece(what.data, Codings(style.default).of(part.data_coding), what.shifts, what.header_length)
+        )
     ambiguous = text.startswith(("\ufeff", "\ufffe")) or (
         style.default is Alphabet.GSM_PACKED and text.endswith(("@", "\r"))
     )
-    assert ambiguous or text_of(pieces, Codings(style.default)) == text
+    assert ambiguous or text_of(pieces) == text
 
 
 def _tlvs(source: Source) -> p.Tlvs:

@@ -86,18 +86,18 @@ class Intake:
             self._parts_digest(pdu, line, what.concat),
             index=what.concat.index,
             total=what.concat.total,
-            payload=_piece(pdu, what).sealable(),
+            payload=_piece(pdu, what, line).sealable(),
         )
         if isinstance(parts, Incomplete):
             return parts
-        text = text_of([Piece.of(part) for part in parts], line.codings)
+        text = text_of([Piece.of(part) for part in parts])
         # Each part has its own id of the SMSC, so a joined message is recognised by its content.
         source, destination = _digits(pdu.source.digits), _digits(pdu.destination.digits)
         digest = self._keyed(_told_apart([b"joined", source, destination, *parts]))
         return self._mo(pdu, line, text, digest, now_s)
 
     def _alone(self, pdu: Sm | DataSm, line: Line, what: Content, now_s: float) -> Mo:
-        text = text_of((_piece(pdu, what),), line.codings)
+        text = text_of((_piece(pdu, what, line),))
         return self._mo(pdu, line, text, self._digest(pdu, line, what.data), now_s)
 
     def _mo(self, pdu: Sm | DataSm, line: Line, text: str, digest: bytes, now_s: float) -> Mo:
@@ -146,8 +146,8 @@ class Intake:
         return hashlib.blake2b(text, digest_size=16, key=self._digest_key).digest()
 
 
-def _piece(pdu: Sm | DataSm, what: Content) -> Piece:
-    return Piece(what.data, pdu.data_coding, what.shifts, what.header_length)
+def _piece(pdu: Sm | DataSm, what: Content, line: Line) -> Piece:
+    return Piece(what.data, line.codings.of(pdu.data_coding), what.shifts, what.header_length)
 
 
 def _told_apart(fields: list[bytes]) -> bytes:

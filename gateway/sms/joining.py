@@ -8,49 +8,52 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from gateway.sms.alphabets import Alphabet, Codings, Shifts, decode, padded, unpack
+from gateway.sms.alphabets import Alphabet, Shifts, decode, padded, unpack
 
 # 3GPP TS 23.040, 9.2.3.24: 140, less a header of seven that is not there yet where SAR TLVs tell the parts.
 _FULL_OCTETS = 133
+_BY_NAME: dict[str, Alphabet | str] = {alphabet.value: alphabet for alphabet in Alphabet}
 _BYTE_ORDER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 
 
 class Piece(NamedTuple):
-    """One message, or a part of it: its octets without header, and all that says what they mean."""
+    """One message, or a part of it: its octets without header, and all that says what they mean. `alphabet`
+    is that of data_coding at the SMSC by which it came: another part may come by another.
+    """
 
     data: bytes
-    data_coding: int
+    alphabet: Alphabet | str
     shifts: Shifts
     header_length: int
 
     def sealable(self) -> bytes:
         """The piece as octets, to be kept until the others come."""
-        return bytes((self.data_coding & 0xFF, *self.shifts, min(self.header_length, 0xFF))) + self.data
+        name = (self.alphabet if isinstance(self.alphabet, str) else self.alphabet.value).encode("ascii")
+        return bytes((*self.shifts, min(self.header_length, 0xFF), len(name))) + name + self.data
 
     @classmethod
     def of(cls, kept: bytes) -> "Piece":
-        data_coding, locking, single, header_length = kept[:4]
-        return cls(kept[4:], data_coding, Shifts(locking, single), header_length)
+        locking, single, header_length, length = kept[:4]
+        name = kept[4 : 4 + length].decode("ascii")
+        return cls(kept[4 + length :], _BY_NAME.get(name, name), Shifts(locking, single), header_length)
 
 
-def text_of(pieces: Sequence[Piece], codings: Codings) -> str:
+def text_of(pieces: Sequence[Piece]) -> str:
     """Total, like `decode`."""
     if len(pieces) == 1:
         (piece,) = pieces
-        alphabet = codings.of(piece.data_coding)
-        return decode(_octets(piece, alphabet, last=True), alphabet, piece.shifts)
+        return decode(_octets(piece, last=True), piece.alphabet, piece.shifts)
     octets = []
     for index, piece in enumerate(pieces, start=1):
-        alphabet = codings.of(piece.data_coding)
-        octets.append((alphabet, piece.shifts, _octets(piece, alphabet, last=index == len(pieces))))
+        octets.append((piece.alphabet, piece.shifts, _octets(piece, last=index == len(pieces))))
     return "".join(
         decode(_joined(alphabet, [data for _, _, data in run]), alphabet, shifts)
         for (alphabet, shifts), run in groupby(octets, key=lambda part: part[:2])
     )
 
 
-def _octets(piece: Piece, alphabet: Alphabet | str, *, last: bool) -> bytes:
-    if alphabet is not Alphabet.GSM_PACKED:
+def _octets(piece: Piece, *, last: bool) -> bytes:
+    if piece.alphabet is not Alphabet.GSM_PACKED:
         return piece.data
     septets = unpack(piece.data, piece.header_length)
     # A part that others follow is mostly full, and then what it ends in is text.

@@ -239,6 +239,21 @@ def test_packed_septets_with_a_national_table(redis_url: str, tmp_path: Path) ->
     run(redis_url, tmp_path, scenario)
 
 
+def test_parts_by_two_smscs_that_differ(redis_url: str, tmp_path: Path) -> None:
+    """Each is read as the SMSC means it by which it came, whichever comes last."""
+    unpacked, packed = LINE, Line("smsc-2", PLAIN, Codings(Alphabet.GSM_PACKED))
+
+    async def scenario(one: Process) -> None:
+        for reference, order in enumerate((slice(None), slice(None, None, -1))):
+            first = part(1, b"CXM", reference=reference), unpacked
+            second = part(2, pack(b"YD", 6), reference=reference), packed
+            early, late = (first, second)[order]
+            assert await one.take(*early) is Incomplete.PART_KEPT
+            assert await one.take(*late) == "CXMYD"
+
+    run(redis_url, tmp_path, scenario)
+
+
 def test_of_one_sender_no_more_than_the_limit(redis_url: str, tmp_path: Path) -> None:
     """The oldest unfinished message gives way to a newer one; nobody else's does."""
 

@@ -43,5 +43,7 @@ def test_we_read_what_a_phone_sends(default: Alphabet, text: str) -> None:
     pieces = []
     for part in alphabets.parts_of(text, 7, default=default.value):
         what = content(p.DeliverSm(**part._asdict()))
-        pieces.append(Piece(what.data, part.data_coding, what.shifts, what.header_length))
-    assert text_of(pieces, Codings(default)) == text
+        pieces.append(
+            Piece(what.data, Codings(default).of(part.data_coding), what.shifts, what.header_length)
+        )
+    assert text_of(pieces) == text

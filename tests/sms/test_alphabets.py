@@ -27,7 +27,7 @@ gsm_texts = st.text(st.sampled_from(GSM_CHARACTERS), max_size=60)
 def decode(data: bytes, data_coding: int, default: Alphabet = Alphabet.GSM, **others: Alphabet) -> str:
     """The text of a message without header; `others` as `_15=Alphabet.GBK`."""
     codings = Codings(default, tuple((int(value[1:]), alphabet) for value, alphabet in others.items()))
-    return text_of((Piece(data, data_coding, Shifts(), 0),), codings)
+    return text_of((Piece(data, codings.of(data_coding), Shifts(), 0),))
 
 
 def test_the_gsm_tables() -> None:
@@ -207,4 +207,4 @@ def test_the_national_tables() -> None:
 def test_national_texts(data: bytes, locking: int, single: int, text: str) -> None:
     """Each language; a code without a character behind the escape shows the main table's (6.2.1.1)."""
     assert alphabets.decode(data, Alphabet.GSM, Shifts(locking, single)) == text
-    assert text_of((Piece(data, 0, Shifts(locking, single), 0),), Codings()) == text
+    assert text_of((Piece(data, Alphabet.GSM, Shifts(locking, single), 0),)) == text

@@ -33,11 +33,12 @@ def read(part: Part, default: Alphabet = Alphabet.GSM) -> tuple[Piece, Concat | 
             tlvs=part.tlvs,
         )
     )
-    return Piece(what.data, part.data_coding, what.shifts, what.header_length), what.concat
+    alphabet = Codings(default).of(part.data_coding)
+    return Piece(what.data, alphabet, what.shifts, what.header_length), what.concat
 
 
 def text_alone(part: Part, default: Alphabet = Alphabet.GSM) -> str:
-    return text_of((read(part)[0],), Codings(default))
+    return text_of((read(part, default)[0],))
 
 
 def graphemes(text: str) -> list[str]:
@@ -64,8 +65,8 @@ def test_parts_join_to_the_text(text: str, reference: int, style: Style) -> None
     text.
     """
     parts = segment(text, reference, style)
-    pieces = [read(part) for part in parts]
-    joined = text_of([piece for piece, _ in pieces], Codings(style.default))
+    pieces = [read(part, style.default) for part in parts]
+    joined = text_of([piece for piece, _ in pieces])
     if not means_something_else(text, style, parts):
         assert joined == text
     unpacked = style.default not in (Alphabet.GSM_PACKED, Alphabet.GBK, Alphabet.UTF8)
