@@ -17,10 +17,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from gateway import children
+
+# How long one example takes says more of the machine, which others use too, than of the code.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 START_TIMEOUT_S = 10.0
 
