@@ -247,7 +247,7 @@ def test_parts_by_two_smscs_that_differ(redis_url: str, tmp_path: Path) -> None:
         for reference, order in enumerate((slice(None), slice(None, None, -1))):
             first = part(1, b"CXM", reference=reference), unpacked
             second = part(2, pack(b"YD", 6), reference=reference), packed
-            early, late = (first, second)[order]
+            early, late = [first, second][order]
             assert await one.take(*early) is Incomplete.PART_KEPT
             assert await one.take(*late) == "CXMYD"
 
