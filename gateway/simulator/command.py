@@ -9,7 +9,7 @@ import click
 from gateway.errors import GatewayError
 from gateway.simulator.alphabets import DEFAULTS
 from gateway.simulator.faults import UNASSIGNED_PREFIX
-from gateway.simulator.server import Simulator, address
+from gateway.simulator.server import AddressError, Simulator, address
 from gateway.simulator.smsc import Rules
 
 _VERSIONS = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
@@ -136,6 +136,8 @@ def smsc(
         peers = [(*address(peer, "--outbind"), system_id or "simulator", password or "") for peer in outbind]
         simulator = Simulator(smpp, http, phones=phones, outbind=peers, rules=rules)
         asyncio.run(_run(simulator))
+    except AddressError as error:
+        raise click.UsageError(str(error)) from None
     except GatewayError as error:
         raise click.ClickException(str(error)) from None
 

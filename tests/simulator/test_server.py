@@ -122,8 +122,8 @@ def test_taken_ports_name_their_option() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint", "exit_code"),
     [
-        (["--smpp", "2775"], "--smpp 2775: must be HOST:PORT", 1),
-        (["--http", "localhost:99999"], "--http localhost:99999", 1),
+        (["--smpp", "2775"], "--smpp 2775: must be HOST:PORT", 2),
+        (["--http", "localhost:99999"], "--http localhost:99999", 2),
         (["--phones", "nowhere.json"], "--phones nowhere.json: No such file", 1),
         (["--route", "10086"], "must be NUMBER=NAME", 2),
     ],

@@ -13,7 +13,7 @@ from gateway.simulator.conformance import pcap, report
 from gateway.simulator.conformance.runner import Result, Runner
 from gateway.simulator.conformance.scenario import Scenario, load
 from gateway.simulator.conformance.verdicts import Answering, Options, Timing, Verdict
-from gateway.simulator.server import address
+from gateway.simulator.server import AddressError, address
 
 _TIMES = Timing()
 
@@ -134,7 +134,10 @@ def conformance(
     if listing:
         _list(scenarios)
         return
-    host, port = address(smpp, "--smpp")
+    try:
+        host, port = address(smpp, "--smpp")
+    except AddressError as error:
+        raise click.UsageError(str(error)) from None
     times = Timing(
         response, response_timeout, enquire_link, enquire_timeout, session_init, reconnect, quiet_for
     )
@@ -150,7 +153,7 @@ def conformance(
         times,
         Answering(*mo, True) if mo else Answering(),
     )
-    teller = _Teller(len(scenarios))
+    teller = _Teller(len(scenarios), smpp)
     runner = Runner(options, scenarios, teller)
     try:
         with teller.status:
@@ -170,12 +173,15 @@ def conformance(
 class _Teller:
     """Prints each result as it comes, and what has to be known of those that did not pass."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, smpp: str) -> None:
         self._console = Console(highlight=False)
         self._total = total
         self._done = 0
         self._told = ""
-        self.status = self._console.status("waiting for the ESME to bind")  # shown on a terminal only
+        waiting = f"waiting for the ESME to bind at {smpp}"
+        self.status = self._console.status(waiting)  # shown on a terminal only
+        if not self._console.is_terminal:
+            self._console.print(waiting)
 
     def conclude(self, results: list[Result]) -> None:
         self._console.print(report.by_group(results))
