@@ -140,8 +140,8 @@ def parse(pdu: Sm | DataSm) -> Receipt | None:
 
 
 def canonical(message_id: str) -> str:
-    """The one form of an id under which it is kept: case and leading zeros say nothing."""
-    return message_id.strip().lower().lstrip("0") or "0"
+    """The one form of an id under which it is kept: case, leading zeros and a 0x say nothing."""
+    return message_id.strip().lower().removeprefix("0x").lstrip("0") or "0"
 
 
 def candidates(message_ids: Sequence[str]) -> Iterator[str]:

@@ -188,10 +188,10 @@ def test_forms_of_an_id(written: list[str], expected: tuple[str, ...]) -> None:
     assert tuple(dict.fromkeys(candidates(written))) == expected
 
 
-@given(st.integers(0, 2**63 - 1), st.sampled_from(["{:x}", "{:X}", "{:d}", "{:08X}", "{:020d}"]))
+@given(st.integers(0, 2**63 - 1), st.sampled_from(["{:x}", "{:X}", "{:d}", "{:08X}", "{:020d}", "0x{:x}"]))
 def test_forms_meet(number: int, answered: str) -> None:
     """However the answer to submit_sm and the receipt write the number of a message, they meet."""
-    for receipted in ("{:x}", "{:X}", "{:d}", "{:010d}"):
+    for receipted in ("{:x}", "{:X}", "{:d}", "{:010d}", "0x{:X}"):
         assert canonical(answered.format(number)) in candidates([receipted.format(number)])
 
 
