@@ -52,7 +52,7 @@ TRIOS = tuple(
     for n in range(6)
 )
 _PLAIN = tuple(Subscriber(f"8613900139{n:03}", "plain", "12345", f"1{n:03}") for n in range(100))
-_TRAVELLERS = tuple(Subscriber(f"8613700137{n:03}", "plain", "12345", f"2{n:03}") for n in range(20))
+_TRAVELLERS = tuple(Subscriber(f"8613700137{n:03}", "plain", "12345", f"2{n:03}") for n in range(60))
 _SUBSCRIBERS = (*(subscriber for trio in TRIOS for subscriber in trio), *_PLAIN)
 _CITIES = (430100, 360800, 110100, 120100, 310100, 320100, 330100, 420100, 440300, 500100, 510100, 610100)
 

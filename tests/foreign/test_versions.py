@@ -103,7 +103,9 @@ def test_an_smsc_is_offered_5_0(service: Service, peers: Peers, name: str) -> No
     assert interface_version(smsc.binds[0][1]) == 0x50
     parts = answers(smsc, service.traveller().msisdn)
     assert len(parts) > 1
-    assert all(SAR_TOTAL_SEGMENTS in part.tlvs and part.esm_class == 0 for part in parts)
+    assert {(part.tlvs.get(SAR_TOTAL_SEGMENTS), part.esm_class) for part in parts} == {
+        (bytes([len(parts)]), 0)
+    }
 
 
 @pytest.mark.parametrize(
