@@ -9,6 +9,7 @@ and `client`.
 import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
 from gateway.simulator.events import Event
@@ -18,6 +19,8 @@ from gateway.simulator.trace import Trace
 _SUBMIT_SM, _SUBMIT_SM_RESP, _GENERIC_NACK = 0x0000_0004, 0x8000_0004, 0x8000_0000
 LATE_S: Final = 4.0
 """Of a response: the gateway waits for 5 s (see `load`)."""
+READING_S: Final = 1.0
+"""What a stalled socket has gathered takes to read."""
 UNREAD_S: Final = 2.0
 """A response written so shortly before the connection ended may never have been read."""
 
@@ -88,6 +91,7 @@ class Watch:
         self._questions = questions
         self._open: dict[tuple[int, bytes], tuple[float, str]] = {}
         self._written: deque[tuple[float, int, str]] = deque()
+        self._stalled_s = self._reads_again_s = -inf
 
     def __call__(self, event: Event) -> None:
         body: Any = event.body
@@ -98,6 +102,12 @@ class Watch:
         elif event.kind == "link_down":
             self._ended(body.id, event.at_s)
 
+    def stalled(self, now_s: float, seconds: float) -> None:
+        """The SMSC reads nothing for so long: what it reads then may have been sent at any time before."""
+        if now_s > self._reads_again_s:
+            self._stalled_s = now_s
+        self._reads_again_s = now_s + seconds + READING_S
+
     def close(self) -> None:
         """What is still open was never answered."""
         self._questions.unknown |= {number for _, number in self._open.values()}
@@ -106,7 +116,8 @@ class Watch:
         command = int.from_bytes(trace.frame[4:8], "big")
         key = trace.link, trace.frame[12:16]
         if trace.direction == "in" and command == _SUBMIT_SM:
-            self._open[key] = trace.at_s, trace.parties.number or ""
+            sent_s = self._stalled_s if trace.at_s < self._reads_again_s else trace.at_s
+            self._open[key] = sent_s, trace.parties.number or ""
         elif trace.direction == "out" and command in (_SUBMIT_SM_RESP, _GENERIC_NACK):
             asked_s, number = self._open.pop(key, (trace.at_s, ""))
             if trace.at_s - asked_s > LATE_S:

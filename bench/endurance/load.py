@@ -7,6 +7,7 @@ Called by `run`.
 import asyncio
 import random
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,6 +139,7 @@ class Load:
 
     def __init__(self, smscs: Mapping[str, Simulator], clients: list[Client], seed: int) -> None:
         self.questions = Questions()
+        self.watches = {simulator: Watch(self.questions) for simulator in smscs.values()}
         self.faults: Counter[str] = Counter()
         self._smscs, self.clients = smscs, clients
         self._random = random.Random(seed)
@@ -182,8 +184,11 @@ class Load:
         while True:
             await asyncio.sleep(self._random.expovariate(1 / FAULT_EVERY_S))
             chance = self._random.choice(MIX)
-            smsc = self._random.choice(sorted(self._smscs.items()))[1].smsc
+            simulator = self._random.choice(sorted(self._smscs.items()))[1]
+            smsc = simulator.smsc
             self.faults[chance.name] += 1
+            if chance.name == "stall_reading":
+                self.watches[simulator].stalled(time.time(), chance.settings["seconds"])
             smsc.order({chance.name: chance.settings})
             if chance.lasts:
                 await asyncio.sleep(LASTING_S)
@@ -231,13 +236,12 @@ async def endure(minutes: float, seed: int) -> dict[str, Any]:
         load = Load(smscs, clients, seed)
         for index in (1, 2):
             clients.append(Client(listen, str(index), load.questions, seed + index))
-        watches = [Watch(load.questions), Watch(load.questions)]
-        for simulator, watch in zip((one, two), watches, strict=True):
+        for simulator, watch in load.watches.items():
             simulator.observe(watch)
         with gateway.running(Path(folder), store.url, sections, SUBSCRIBERS) as under_test:
             async with aiohttp.ClientSession() as session:
                 found = await _endure(load, under_test, session, minutes=minutes, seed=seed)
-        for watch in watches:
+        for watch in load.watches.values():
             watch.close()
         found["answers"] = load.questions.verdict()
         for simulator in (one, two):
@@ -290,4 +294,6 @@ async def _endure(
 
 async def _is_idle(under_test: Gateway, session: aiohttp.ClientSession, before: Sample) -> bool:
     now = await under_test.sample(session)
-    return now.bound == before.bound and not now.waiting + now.messages + now.in_flight
+    at_rest = not now.waiting + now.messages + now.in_flight
+    # A receipt that finds no message is looked up again for half a minute, each in a task.
+    return at_rest and now.bound == before.bound and now.tasks <= before.tasks
