@@ -173,6 +173,8 @@ class KafkaFeed:
         positions = self._positions(consumer)
         for each, offset in positions.items():
             low, high = consumer.get_watermark_offsets(TopicPartition(*each), cached=True)
+            if high < 0:  # not told yet: that is not the end
+                return None
             lag += max(0, high - max(offset, low))
         return lag if positions else None
 
