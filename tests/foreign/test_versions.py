@@ -59,9 +59,9 @@ def peers(service: Service) -> Iterator[Peers]:
         peers.new.bind_tlvs = says(0x50)
         pair = 'version = "3.3"\nbind = "transmitter+receiver"\nlong_messages = "sar"'
         sections = (
-            section("old", peers.old.port, pair),
-            section("new", peers.new.port, 'version = "5.0"\nlong_messages = "sar"'),
-            section("silent", peers.silent.port, 'version = "5.0"\nlong_messages = "sar"'),
+            section("of-3.3", peers.old.port, pair),
+            section("of-5.0", peers.new.port, 'version = "5.0"\nlong_messages = "sar"'),
+            section("of-no-version", peers.silent.port, 'version = "5.0"\nlong_messages = "sar"'),
             *(LISTEN.format(version=version, port=port) for version, port in peers.ports.items()),
         )
         with service.gateway("".join(sections) + '[carrier.plain]\nnumbers = ["12345"]\n'):
