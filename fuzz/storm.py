@@ -88,7 +88,7 @@ def main() -> int:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     batches = -(-arguments.mutants // BATCH)
     names = [name for name, share in SHARES.items() for _ in range(share)]
-    tasks = [Task(names[i % len(names)], arguments.seed + i // len(names)) for i in range(batches)]
+    tasks = [Task(names[i % len(names)], arguments.seed + i) for i in range(batches)]
     started_s = time.monotonic()
     console = Console()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
