@@ -5,14 +5,15 @@ with errors that name the key of the configuration, and their reading again: at 
 are looked at, and when one has changed all are read anew. What cannot be used then is told and not used.
 """
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import crypto
 from OpenSSL.SSL import Error as OpenSSLError
 from service_identity import VerificationError
@@ -23,8 +24,6 @@ from gateway.errors import GatewayError
 
 ssl: Any = twisted_ssl  # without types of its own
 log = structlog.get_logger("cxmyd")
-
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Credentials:
@@ -132,31 +131,22 @@ def read(tls: ClientTls | ServerTls, key: str) -> Material:
         return Material(authorities, None, None, [])
     certificate, *chain = _certificates(tls.cert, f"{key}.cert")
     try:
-        private_key = crypto.load_privatekey(crypto.FILETYPE_PEM, _octets(tls.key, f"{key}.key"), b"")
-    except (crypto.Error, OpenSSLError, ValueError, TypeError) as error:
+        private_key: Any = load_pem_private_key(_octets(tls.key, f"{key}.key"), password=None)
+        ours = crypto.PKey.from_cryptography_key(private_key)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise GatewayError(f"{key}.key = {tls.key}: no private key in PEM form without password") from error
-    ours: Any = private_key.to_cryptography_key()
-    if _public(ours.public_key()) != _public(certificate.get_pubkey().to_cryptography_key()):
+    if private_key.public_key() != certificate.to_cryptography().public_key():
         raise GatewayError(f"{key}.key = {tls.key}: not the key of {key}.cert = {tls.cert}")
-    return Material(authorities, certificate, private_key, chain)
+    return Material(authorities, certificate, ours, chain)
 
 
 def _certificates(path: Path, key: str) -> list[Any]:
     """All that stand in the file, one at least."""
     try:
-        found = [
-            crypto.load_certificate(crypto.FILETYPE_PEM, pem) for pem in _PEM.findall(_octets(path, key))
-        ]
-    except (crypto.Error, OpenSSLError, ValueError) as error:
+        found = x509.load_pem_x509_certificates(_octets(path, key))
+    except ValueError as error:
         raise GatewayError(f"{key} = {path}: not a certificate in PEM form") from error
-    if not found:
-        raise GatewayError(f"{key} = {path}: not a certificate in PEM form")
-    return found
-
-
-def _public(key: Any) -> bytes:
-    octets: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return octets
+    return [crypto.X509.from_cryptography(each) for each in found]
 
 
 def _octets(path: Path, key: str) -> bytes:
