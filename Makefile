@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: help setup run test check fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ bench-backup: .venv/.dev ## what snapshots and the append-only file cost, on bot
 bench-sweep: .venv/.dev ## how fast what is older than the window leaves memory, on both engines (1 minute)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.backup.sweep $(BENCH_ARGS)
+
+bench-overload: .venv/.dev ## the gateway at three times what it can do: answers, refusals, latency, memory, fairness (4 minutes; BENCH_ARGS=--quick)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.overload.run $(BENCH_ARGS)
 
 bench-smpp: .venv/.dev ## the SMPP codec beside smpplib and smpp.pdu3, the session beside the codec (2 minutes; BENCH_ARGS=--quick)
 	@$(BIN)/python -m bench.smpp.measure $(BENCH_ARGS)

@@ -10,6 +10,7 @@ import structlog
 from gateway import status
 from gateway.config import Config
 from gateway.config.models import Timers
+from gateway.flow.admission import Admission
 from gateway.flow.deciding import Decider
 from gateway.flow.deliveries import Deliveries
 from gateway.flow.intake import Intake, Line
@@ -173,6 +174,8 @@ def assemble(
         deliveries.accepted,
     )
     _register(config, routes)
+    admission = Admission()
+    metrics.limit.set_function(lambda: admission.limit)
     pipeline = Pipeline(
         turns=RedisTurns(
             calls,
@@ -192,6 +195,7 @@ def assemble(
             + HOLD_MARGIN_S,
             answer_ttl_s=config.park.answer_ttl_s,
         ),
+        admission=admission,
     )
     worker = ParkWorker(
         park=park,
@@ -210,6 +214,7 @@ def assemble(
             default_country=config.default_country,
         ),
         pipeline=pipeline,
+        admission=admission,
         wall=clock.wall,
         on_refused=metrics.not_a_query,
         on_receipt=deliveries.receipt,

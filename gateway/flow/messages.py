@@ -15,6 +15,7 @@ class Verdict(Enum):
 
     ACK = "acknowledged"  # ESME_ROK: answered, parked, or by rule not to be answered
     TEMPORARY = "temporary"  # ESME_RX_T_APPN: the SMSC keeps it and sends it again
+    FULL = "full"  # ESME_RMSGQFUL: the same, since too many of his are waiting
 
 
 class Mo(NamedTuple):

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway.flow.admission import Admission
 from gateway.flow.deciding import Decider, Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
 from gateway.flow.ports import Answered, Behind, Busy, Clock, Outbox, Park, Recorder, Timer, Turn, Turns
@@ -19,6 +20,8 @@ from location_store.pseudonyms import Pseudonym, Pseudonyms
 
 #: How long to wait before asking again for a turn that another process has.
 BUSY_PAUSE_S = 0.05
+#: Messages of one subscriber that wait here for the one before them; beyond, the SMSC keeps them.
+MAX_WAITING = 8
 #: What a message is not charged for as a try: the link was away, or too fast for the SMSC.
 _NOT_ITS_FAULT = frozenset({"no_link", "throttled", "expired"})
 
@@ -54,7 +57,10 @@ class Pipeline:
         clock: Clock,
         recorder: Recorder,
         limits: Limits,
+        admission: Admission | None = None,
     ) -> None:
+        """`admission` is told how long turns take to begin."""
+        self._admission = admission or Admission()
         self._turns = turns
         self._park = park
         self._outbox = outbox
@@ -75,6 +81,9 @@ class Pipeline:
         if mo.msisdn is None:
             self._end(mo, Result(Work.DONE, "not_a_subscriber"), started_s)
             settle(Verdict.ACK)
+            return
+        if len(self._queues.get(mo.msisdn, ())) >= MAX_WAITING:
+            settle(Verdict.FULL)
             return
         flight = _Flight(self, mo, self._pseudonyms.of(mo.msisdn), settle, started_s)
         self._watch(flight)
@@ -140,7 +149,10 @@ class Pipeline:
             await earlier
         try:
             fresh = flight is not None
+            begun_s = self._clock.monotonic()
             turn = await self._begin(mo, who, fresh)
+            now_s = self._clock.monotonic()
+            self._admission.waited(now_s - begun_s, now_s)
             if isinstance(turn, Busy):
                 turn = await self._begin_later(mo, who, fresh)
             if not isinstance(turn, Turn):

@@ -87,6 +87,12 @@ class Owner(Interface):
         event: events.Bound | events.BindRefused | events.Invited | events.BindRequested,
     ) -> None: ...
 
+    def room(self, connection: "Connection") -> float:
+        """How many messages are taken now; the session refuses what comes beyond."""
+
+    def turned_away(self, connection: "Connection", count: int) -> None:
+        """So many were refused for want of room."""
+
     def request_received(self, connection: "Connection", pdu: Pdu) -> None: ...
 
     def connection_ended(self, connection: "Connection", why: str) -> None: ...
@@ -177,7 +183,13 @@ class Connection(Protocol):
         self.flush_soon()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        self._dispatch(self.session.receive(data, self._clock.seconds()))
+        session = self.session
+        before = session.counters.overflowed
+        happened = session.receive(data, self._clock.seconds(), self._owner.room(self))
+        turned_away = session.counters.overflowed - before
+        if turned_away:
+            self._owner.turned_away(self, turned_away)
+        self._dispatch(happened)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
         self._complaint = complaint(reason.value)

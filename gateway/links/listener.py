@@ -8,6 +8,7 @@ strangers can do is bounded: connections, the time until a bind, failed binds of
 import asyncio
 import hmac
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import structlog
@@ -193,6 +194,13 @@ class Listener:
             )
         if self._failed_binds.shut_out(connection.peer, self._reactor.seconds()):
             connection.unbind()  # nothing is bound: this ends the connection
+
+    def room(self, connection: Connection) -> float:
+        client = self._bound.get(connection)
+        return inf if client is None else self._receiving.room(self._lines[client.system_id])
+
+    def turned_away(self, connection: Connection, count: int) -> None:
+        self._receiving.turned_away(self._lines[self._bound[connection].system_id], count)
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         line = self._lines[self._bound[connection].system_id]

@@ -6,8 +6,11 @@ Called by both roles. Invariant: every request gets exactly one response, unless
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
+from math import inf
 from typing import Any
 
+from gateway.flow.admission import Admission
 from gateway.flow.intake import Incomplete, Intake, Line
 from gateway.flow.messages import Mo, Verdict
 from gateway.flow.pipeline import Pipeline
@@ -18,12 +21,10 @@ from gateway.smpp.pdu import DataSm, MessageResp, Pdu, Sm, SubmitMulti, SubmitMu
 from gateway.smpp.receipts import Kind, kind_of
 from location_store.errors import StoreError
 
-#: Messages between arrival and verdict in this process; beyond, the SMSC is told that our queue is full.
-MAX_IN_FLIGHT = 5_000
-
 _STATUS = {
     Verdict.ACK: int(CommandStatus.ESME_ROK),
     Verdict.TEMPORARY: int(CommandStatus.ESME_RX_T_APPN),
+    Verdict.FULL: int(CommandStatus.ESME_RMSGQFUL),
 }
 Answer = Callable[[int], None]  # given the command_status
 
@@ -34,32 +35,44 @@ class Receiving:
         *,
         intake: Intake,
         pipeline: Pipeline,
+        admission: Admission,
         wall: Callable[[], float],
-        on_refused: Callable[[str, str], None],
+        on_refused: Callable[[str, str, int], None],
         on_receipt: Callable[[str, Sm | DataSm], None],
         on_park: Callable[[str], None],
         message_id: Callable[[], str],
     ) -> None:
         self._intake = intake
         self._pipeline = pipeline
+        self._admission = admission
         self._wall = wall
         self._on_refused = on_refused
         self._on_receipt = on_receipt
         self._on_park = on_park
         self._message_id = message_id
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: dict[str, Callable[[asyncio.Task[None]], None]] = {}  # by route: of a task that has ended
         self.draining = False
 
     @property
     def in_flight(self) -> int:
         return len(self._tasks)
 
+    def room(self, line: Line) -> float:
+        """How many messages are taken by this line now."""
+        return inf if self.draining else self._admission.room(line.route)  # draining has its own word
+
+    def turned_away(self, line: Line, count: int) -> None:
+        """So many were refused for want of room."""
+        self._admission.refused(line.route)
+        self._on_refused(line.route, "overload", count)
+
     def received(self, connection: Connection, pdu: Pdu, line: Line, *, park_first: bool) -> None:
         """One request of a bound peer. `park_first`: the peer waits for its response before it reads our
         answer.
         """
         if pdu.response is None:  # alert_notification: nobody waits for a word
-            self._on_refused(line.route, "notice")
+            self._on_refused(line.route, "notice", 1)
             return
         request = pdu
         if isinstance(request, SubmitMulti):
@@ -83,14 +96,14 @@ class Receiving:
 
         kind = kind_of(pdu)
         if kind is not Kind.QUERY:
-            self._on_refused(line.route, kind.name.lower())
+            self._on_refused(line.route, kind.name.lower(), 1)
             answer(CommandStatus.ESME_ROK)
             if kind is Kind.RECEIPT:
                 self._on_receipt(line.route, pdu)
         elif self.draining:
             answer(CommandStatus.ESME_RX_T_APPN)
-        elif len(self._tasks) >= MAX_IN_FLIGHT:
-            self._on_refused(line.route, "overload")
+        elif self._admission.room(line.route) <= 0:
+            self.turned_away(line, 1)
             answer(CommandStatus.ESME_RMSGQFUL)
         else:
             self._take(pdu, line, answer, park_first)
@@ -98,37 +111,53 @@ class Receiving:
     def _take(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
         mo = self._intake.whole(pdu, line, self._wall())
         if mo is None:
-            self._run(self._part(pdu, line, answer, park_first))
+            self._run(line.route, self._part(pdu, line, answer, park_first))
         elif park_first:
-            self._run(self._park(mo, line, answer))
+            self._run(line.route, self._park(mo, line, answer))
         else:
-            self._run(self._pipeline.handle(mo, lambda verdict: answer(_STATUS[verdict])))
+            self._run(line.route, self._handle(mo, line, answer))
 
     async def _part(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
         try:
             joined = await self._intake.joined(pdu, line, self._wall())
         except StoreError:
-            self._on_refused(line.route, "part_not_kept")
+            self._on_refused(line.route, "part_not_kept", 1)
             answer(CommandStatus.ESME_RX_T_APPN)
             return
         if isinstance(joined, Incomplete):
             if joined is Incomplete.REFUSED:
-                self._on_refused(line.route, joined.value)
+                self._on_refused(line.route, joined.value, 1)
             answer(CommandStatus.ESME_ROK)
         elif park_first:
             await self._park(joined, line, answer)
         else:
-            await self._pipeline.handle(joined, lambda verdict: answer(_STATUS[verdict]))
+            await self._handle(joined, line, answer)
+
+    def _handle(self, mo: Mo, line: Line, answer: Answer) -> Coroutine[Any, Any, None]:
+        def settle(verdict: Verdict) -> None:
+            if verdict is Verdict.FULL:
+                self._on_refused(line.route, "too_many_waiting", 1)
+            answer(_STATUS[verdict])
+
+        return self._pipeline.handle(mo, settle)
 
     async def _park(self, mo: Mo, line: Line, answer: Answer) -> None:
         kept = await self._pipeline.accept(mo)
         answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RX_T_APPN)
         self._on_park(line.route)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, route: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._admission.began(route)
+        ended = self._ends.get(route)
+        if ended is None:
+            ended = self._ends[route] = partial(self._ended, route)
+        task.add_done_callback(ended)
+
+    def _ended(self, route: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._admission.ended(route)
 
 
 def _response(request: Pdu, status: int, message_id: str) -> Pdu:

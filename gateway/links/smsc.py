@@ -286,6 +286,12 @@ class SmscLink:
         else:
             connection.unbind()  # nothing is bound: this ends the connection
 
+    def room(self, connection: Connection) -> float:
+        return self._receiving.room(self._line)
+
+    def turned_away(self, connection: Connection, count: int) -> None:
+        self._receiving.turned_away(self._line, count)
+
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         self._receiving.received(connection, pdu, self._line, park_first=False)
 

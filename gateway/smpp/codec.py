@@ -20,6 +20,7 @@ from gateway.smpp.constants import (
     MAX_SHORT_MESSAGE_50,
     RESPONSE_BIT,
     CommandStatus,
+    EsmClass,
     Tlv,
     Version,
 )
@@ -35,6 +36,7 @@ _FIVE = Struct(">5B")  # the last five of them
 _AnySm = TypeVar("_AnySm", p.SubmitSm, p.DeliverSm)
 _AnyMessageResp = TypeVar("_AnyMessageResp", bound=p.MessageResp)
 _MESSAGE_PAYLOAD = int(Tlv.MESSAGE_PAYLOAD)
+_MESSAGE_TYPE = int(EsmClass.MESSAGE_TYPE)
 _V34, _V50 = int(Version.V3_4), int(Version.V5_0)
 _new = object.__new__
 _tuple = tuple.__new__  # half the cost of calling a NamedTuple
@@ -65,6 +67,19 @@ def decode(frame: bytes | memoryview) -> p.Pdu:
     except Defect as defect:
         status, why = defect.args
         raise PduError(status, command_id, sequence_number, why, received_status=command_status) from None
+
+
+def is_text(frame: bytes) -> bool:
+    """Whether a submit_sm or deliver_sm carries a message and no receipt, as far as can be told without
+    decoding it: False too for what is malformed.
+    """
+    find = frame.find
+    at = find(0, 16, 22)
+    for _ in range(2):  # behind ton and npi: source_addr and destination_addr
+        if at < 0:
+            return False
+        at = find(0, at + 3, at + 24)
+    return 0 < at < len(frame) - 1 and not frame[at + 1] & _MESSAGE_TYPE
 
 
 def encode(pdu: p.Pdu, version: int = Version.V3_4) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
-from gateway.smpp.codec import CLASSES, encode
+from gateway.smpp.codec import CLASSES, encode, is_text
 from gateway.smpp.constants import (
     MAX_COMMAND_LENGTH,
     MAX_SEQUENCE_NUMBER,
@@ -100,6 +100,11 @@ class Machine:
         if state is State.BOUND:
             self._may_send = may_send(self.role, self.bind_type, self.version)
         self.carries_texts = bool(_TEXTS & self._may_send)  # read for every answer
+        text = p.DeliverSm if self.role is Role.ESME else p.SubmitSm
+        takes = self._reactions.get(text.command_id) is Machine._take
+        self._text_id = text.command_id.to_bytes(4) if takes else b""
+        full = text.response(command_status=CommandStatus.ESME_RMSGQFUL)
+        self._full = encode(full)[:12], encode(full)[16:]
 
     def _send(self, pdu: p.Pdu) -> None:
         self._out.append(encode(pdu, self.version))
@@ -139,6 +144,16 @@ class Machine:
         self._owing += 1
         self._active_s = now_s
         events.append(e.Incoming(pdu))
+
+    def _turn_away(self, frame: bytes) -> bool:
+        """Refuse a message before anything is made of it; False: it is none, or none that can be read."""
+        if frame[4:8] != self._text_id or not is_text(frame):
+            return False
+        before, behind = self._full
+        self._out.append(before + frame[12:16] + behind)
+        self.counters.sent += 1
+        self.counters.overflowed += 1
+        return True
 
     def _note(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
         events.append(e.Incoming(pdu))

@@ -188,19 +188,26 @@ class Session(Machine):
         self._close(e.CloseReason.CONNECTION_LOST, events)
         return events
 
-    def receive(self, data: bytes, now_s: float) -> list[e.Event]:
-        """Take what was read from the connection, in any segments."""
+    def receive(self, data: bytes, now_s: float, room: float = inf) -> list[e.Event]:
+        """Take what was read from the connection, in any segments. `room`: how many messages the owner takes
+        now; what comes beyond gets ESME_RMSGQFUL, unread.
+        """
         events: list[e.Event] = []
         if self.state is _CLOSED:  # what still comes must not fill the framer
             return events
         counters = self.counters
         received_before = counters.received
+        room = min(room, self.config.peer_window - self._owing)
         try:
             for frame in self._framer.frames(data):
                 if self.state is _CLOSED:
                     break
                 counters.received += 1
                 self._heard_s = now_s
+                if frame[4:8] == self._text_id:
+                    if room <= 0 and self._turn_away(frame):
+                        continue
+                    room -= 1
                 try:
                     pdu = decode(frame)
                 except PduError as error:

@@ -91,6 +91,7 @@ class Metrics:
             "When the partition that waits longest was swept; 0: not all were yet",
             registry=registry,
         )
+        self.limit = Gauge("cxmyd_messages_limit", "Messages that may be under way now", registry=registry)
         # What a leak would make grow; memory and file descriptors are the process collector's.
         self.tasks = Gauge("cxmyd_tasks", "Tasks of the event loop", registry=registry)
         self.timers = Gauge("cxmyd_timers", "Timers of the links that are due later", registry=registry)
@@ -112,8 +113,8 @@ class Metrics:
             for (carrier, result, reason), count in sorted(self.ended_total.counts.items())
         ]
 
-    def not_a_query(self, route: str, kind: str) -> None:
-        self.not_queries_total.labels(route, kind).inc()
+    def not_a_query(self, route: str, kind: str, count: int) -> None:
+        self.not_queries_total.labels(route, kind).inc(count)
 
     def long_message(self, result: str, count: int) -> None:
         self.long_messages.labels(result).inc(count)

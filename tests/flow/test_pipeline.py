@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.flow.messages import Outcome, Sending, Verdict
+from gateway.flow.pipeline import MAX_WAITING
 from tests.flow.harness import PROMPT, Process, mo, process, until
 
 Scenario = Callable[[Process], Awaitable[None]]
@@ -261,6 +262,24 @@ def test_a_turn_whose_begin_was_never_answered_blocks_nobody(run: Callable[..., 
         assert await p.waiting() == 0
 
     run(scenario, lease_s=30.0)
+
+
+def test_of_one_subscriber_a_few_wait_and_the_smsc_keeps_the_rest(run: Callable[..., None]) -> None:
+    """A flood of his fills no memory and does not reach the store; others are answered meanwhile."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.gate = asyncio.Event()
+        flood = [asyncio.ensure_future(p.deliver(mo())) for _ in range(MAX_WAITING + 21)]
+        told = [await each for each in flood[MAX_WAITING + 1 :]]
+        assert told == [Verdict.FULL] * 20
+        other = asyncio.ensure_future(p.deliver(mo(msisdn="8613800000002")))
+        await until(lambda: len(p.smsc.sent) == 2)
+        p.smsc.gate.set()
+        taken = [await each for each in (other, *flood[: MAX_WAITING + 1])]
+        assert taken == [Verdict.ACK] * (MAX_WAITING + 2)
+        assert await p.deliver(mo()) is Verdict.ACK
+
+    run(scenario, after_s=5.0)
 
 
 def test_with_the_store_away_the_smsc_keeps_the_message(run: Callable[..., None]) -> None:

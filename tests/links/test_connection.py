@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway.links.connection import CLOSE_TIMEOUT_S, Connection, LostError, TooLateError, UnsentError
 from gateway.smpp import events, pdu
+from gateway.smpp.codec import encode
 from gateway.smpp.constants import CommandStatus
 from gateway.smpp.pdu import Pdu
 from gateway.smpp.session import Session, SessionConfig
@@ -29,9 +31,17 @@ class Owner:
         self.bind_events: list[object] = []
         self.requests: list[Pdu] = []
         self.endings: list[str] = []
+        self.free = inf
+        self.away = 0
 
     def bind_event(self, connection: Connection, event: object) -> None:
         self.bind_events.append(event)
+
+    def room(self, connection: Connection) -> float:
+        return self.free
+
+    def turned_away(self, connection: Connection, count: int) -> None:
+        self.away += count
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         self.requests.append(pdu)
@@ -85,6 +95,20 @@ def test_binds_and_tells_its_owner() -> None:
         pair = Pair()
         assert isinstance(pair.owner.bind_events[0], events.Bound)
         assert pair.connection.usable
+
+    run(scenario)
+
+
+def test_what_there_is_no_room_for_is_turned_away_and_told() -> None:
+    """The owner takes one of three: it hears of that one, and that there were two more."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        pair.owner.free = 1
+        texts = [pdu.DeliverSm(sequence_number=n, short_message=b"CXMYD") for n in (1, 2, 3)]
+        pair.connection.dataReceived(b"".join(map(encode, texts)))
+        assert len(pair.owner.requests) == 1
+        assert pair.owner.away == 2
 
     run(scenario)
 

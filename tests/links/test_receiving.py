@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.flow.admission import Admission
 from gateway.flow.intake import Line
 from gateway.links.receiving import Receiving
 from gateway.smpp import pdu as p
@@ -36,7 +37,8 @@ def receiving_of(refused: list[tuple[str, str]]) -> Receiving:
         intake=intake,
         pipeline=nothing,
         wall=lambda: 0.0,
-        on_refused=lambda route, what: refused.append((route, what)),
+        admission=Admission(),
+        on_refused=lambda route, what, _count: refused.append((route, what)),
         on_receipt=lambda _route, _pdu: None,
         on_park=nothing,
         message_id=lambda: "0190fe12345678",

@@ -191,6 +191,48 @@ def test_peer_window() -> None:
     assert len(pair.to_esme()) == 1
 
 
+def test_no_room() -> None:
+    """What the owner has no room for gets ESME_RMSGQFUL, with its own number and unread. A receipt is taken
+    all the same, what is malformed has its own status, and all else goes on.
+    """
+    pair = Pair()
+    receipt = p.DeliverSm(esm_class=0x04, short_message=b"id:1 stat:DELIVRD")
+    for pdu in (query(), query(), receipt, query()):
+        pair.smsc.request(pdu, pair.now_s)
+    octets = pair.smsc.data_to_send() + malformed() + encode(p.EnquireLink(sequence_number=8))
+    events = pair.esme.receive(octets, pair.now_s, room=1)
+    assert [type(event) for event in events] == [e.Incoming, e.Incoming, e.Refused]
+    assert pair.esme.owing == 2
+    assert pair.esme.counters.overflowed == 2
+    full, malformed_text = CommandStatus.ESME_RMSGQFUL, CommandStatus.ESME_RINVDSTADR
+    answers = [(pdu.command_id, pdu.command_status, pdu.sequence_number) for pdu in sent(pair.esme)]
+    resp = CommandId.DELIVER_SM_RESP
+    assert answers == [
+        (resp, full, 2),
+        (resp, full, 4),
+        (resp, malformed_text, 7),
+        (CommandId.ENQUIRE_LINK_RESP, 0, 8),
+    ]
+
+
+def test_no_room_at_the_smsc() -> None:
+    """The same for submit_sm, when we are the server."""
+    pair = Pair()
+    pair.esme.request(answer(), pair.now_s)
+    assert pair.smsc.receive(pair.esme.data_to_send(), pair.now_s, room=0) == []
+    (refused,) = sent(pair.smsc)
+    assert isinstance(refused, p.SubmitSmResp)
+    assert (refused.command_status, refused.sequence_number) == (CommandStatus.ESME_RMSGQFUL, 1 + 1)
+
+
+def malformed() -> bytes:
+    """A deliver_sm whose destination_addr has no end."""
+    octets = encode(query())
+    at = octets.index(b"10086") + 5
+    octets = octets[:at] + b"9" * 20 + octets[at:]
+    return len(octets).to_bytes(4) + octets[4:12] + (7).to_bytes(4) + octets[16:]
+
+
 def test_unexpected_responses() -> None:
     """Unknown, repeated and mismatched responses are counted, ignored, and settle nothing."""
     pair = Pair()

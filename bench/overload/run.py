@@ -1,0 +1,312 @@
+"""The gateway at three times what it can do: what it answers, what it refuses, how long what it accepted
+takes, its memory, and what others on other links notice of it.
+
+A real `cxmyd serve` on a real redis-server. The flood comes from `loadsmsc` (C) by several binds, with nearly
+no window of its own; beside it a second SMSC sends 50 a second all the time. Everything shares the machine:
+compare figures of one run only. `make bench-overload` calls it.
+"""
+
+import asyncio
+import contextlib
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bench.endurance.gateway import CXMYD, free_port
+from bench.overload.steady import FLOODER, Message, Steady, figures
+from bench.store import results
+from bench.store.engines import cpu_s, engine
+from gateway import children
+from gateway.smpp.constants import status_name
+
+LOADSMSC: Final = Path(__file__).parent.parent / "loadsmsc" / "loadsmsc"
+STEADY_PER_S: Final = 50.0
+FLOODER_PER_S: Final = 3000.0
+BINDS: Final = 8
+LINGER_S: Final = 0.5
+
+NOWHERE: Final = "查询成功"
+CONFIG: Final = """
+[redis]
+url = {redis}
+[keys]
+file = "keys.json"
+[data]
+dir = "data"
+[http]
+listen = "127.0.0.1:{http}"
+[carrier.plain]
+numbers = ["10086"]
+queries_per_day = 0
+"""
+SMSC: Final = """
+[[smsc]]
+name = "{name}"
+port = {port}
+system_id = "cxmyd"
+password = "secret"
+carrier = "plain"
+reconnect_max_s = 0.2
+binds = {binds}
+"""
+
+
+class Gateway:
+    """The process under test and its two SMSCs' ports; its memory is looked at all the time."""
+
+    def __init__(self, pid: int, flood_port: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._pid = pid
+        self._port = flood_port
+        self._first = 8613800000000
+        self.rss_mb: list[tuple[float, float]] = []
+
+    async def watch(self) -> None:
+        while True:
+            kb = next(line for line in self._status.read_text().splitlines() if line.startswith("VmRSS"))
+            self.rss_mb.append((time.monotonic(), int(kb.split()[1]) / 1000))
+            await asyncio.sleep(0.1)
+
+    def most_mb(self, since_s: float, until_s: float) -> float:
+        return max(mb for at_s, mb in self.rss_mb if since_s <= at_s <= until_s)
+
+    async def load(self, messages: int, *arguments: str) -> dict[str, Any]:
+        """One run of the load, from numbers that were not there before; its report, and when it was sent."""
+        command = [str(LOADSMSC), str(self._port), "--base", str(self._first), "--messages", str(messages)]
+        self._first += messages
+        used_s = cpu_s(self._pid)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            "--binds",
+            str(BINDS),
+            "--expect",
+            NOWHERE,
+            "--linger",
+            str(LINGER_S),
+            *arguments,
+            stdout=subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        report: dict[str, Any] = json.loads(output)
+        ended_s = time.monotonic() - LINGER_S
+        report["cpu_share"] = (cpu_s(self._pid) - used_s) / report["wall_s"]
+        report["from_s"], report["until_s"] = ended_s - report["wall_s"], ended_s
+        return report
+
+
+@contextmanager
+def running(redis_url: str, folder: Path, flood_port: int, steady_port: int) -> Iterator[Gateway]:
+    config = folder / "gateway.toml"
+    sections = SMSC.format(name="flood", port=flood_port, binds=BINDS)
+    sections += SMSC.format(name="steady", port=steady_port, binds=1)
+    config.write_text(CONFIG.format(redis=json.dumps(redis_url), http=free_port()) + sections)
+    subprocess.run([*CXMYD, "-c", str(config), "keys", "init"], check=True, stdout=subprocess.DEVNULL)
+    with (folder / "gateway.log").open("wb") as log:
+        process = children.spawn([*CXMYD, "-c", str(config), "serve", "--log-level", "error"], output=log)
+    try:
+        yield Gateway(process.pid, flood_port)
+    finally:
+        status = children.end(process, timeout_s=20)
+    assert status == 0, (folder / "gateway.log").read_text()[-2000:]
+
+
+def between(messages: list[Message], since_s: float, until_s: float) -> list[Message]:
+    return [each for each in messages if since_s <= each.due_s < until_s]
+
+
+def recovery_s(messages: list[Message], flood_ended_s: float, normal_ms: float) -> float:
+    """From the flood's last message until the first ten in a row of which none is refused and half are in
+    time.
+    """
+    after = [each for each in messages if each.due_s >= flood_ended_s]
+    for index in range(len(after) - 9):
+        ten = after[index : index + 10]
+        if all(each.status == 0 for each in ten) and statistics.median(e.took_ms for e in ten) <= normal_ms:
+            return ten[0].due_s - flood_ended_s
+    return inf
+
+
+def of_load(report: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a run of the load."""
+    statuses = {status_name(int(code, 16)): count for code, count in report["deliver_sm_resp"].items()}
+    return {
+        "messages": report["started"],
+        "answers": report["answers"],
+        "statuses": statuses,
+        "refused": sum(statuses.values()) - statuses.get("ESME_ROK", 0),
+        "cpu_share": report["cpu_share"],
+        "own_cpu_share": report["own_cpu_s"] / report["wall_s"],
+        "p50_ms": report["lat_ms"]["p50"],
+        "p99_ms": report["lat_ms"]["p99"],
+        "wrong": report["missing"] - report["nacked"] + report["duplicates"] + report.get("wrong_text", 0),
+    }
+
+
+async def overload(gateway: Gateway, steady: Steady, seconds: float) -> dict[str, Any]:
+    """Full rate, three times as much, half of it."""
+    closed = await gateway.load(40_000, "--timeout", "60")
+    full_per_s = closed["answers_per_s"]
+    quiet_s = time.monotonic()
+    await asyncio.sleep(3)
+    calm_s = time.monotonic()
+    rate = int(3 * full_per_s)
+    flood = await gateway.load(
+        int(rate * seconds),
+        "--rate",
+        str(rate),
+        "--window",
+        "30000",
+        "--timeout",
+        str(seconds + 20),
+        "--quiesce",
+        "5",
+    )
+    flood_ended_s = flood["from_s"] + seconds
+    half_rate = int(full_per_s / 2)
+    half = await gateway.load(half_rate * 4, "--rate", str(half_rate), "--timeout", "20")
+    await asyncio.sleep(1)
+    now_s = time.monotonic()
+    before = figures(between(steady.messages, quiet_s, calm_s))
+    normal_ms = max(20.0, 5 * before["p50_ms"])
+    answered = flood["answers"] / max(seconds, flood["wall_s"])
+    return {
+        "full_per_s": full_per_s,
+        "offered_per_s": rate,
+        "answers_per_s": answered,
+        "answers_share": answered / full_per_s,
+        "flood": of_load(flood),
+        "half": of_load(half),
+        "closed": of_load(closed),
+        "rss_before_mb": gateway.most_mb(quiet_s, calm_s),
+        "rss_during_mb": gateway.most_mb(flood["from_s"], flood_ended_s),
+        "rss_after_mb": gateway.rss_mb[-1][1],
+        "recovery_s": recovery_s(between(steady.messages, 0, now_s - 0.5), flood_ended_s, normal_ms),
+        "steady_before": before,
+        "steady_during": figures(between(steady.messages, flood["from_s"], flood_ended_s)),
+        "steady_after": figures(between(steady.messages, half["from_s"], half["until_s"])),
+    }
+
+
+async def one_subscriber(steady: Steady, seconds: float) -> dict[str, Any]:
+    """One subscriber floods the link by which the others' texts come."""
+    from_s, answers = time.monotonic(), steady.answers
+    flooding = asyncio.create_task(steady.send(FLOODER_PER_S, one=True))
+    await asyncio.sleep(seconds)
+    flooding.cancel()
+    until_s = time.monotonic()
+    await asyncio.sleep(2)
+    during = between(steady.messages, from_s, until_s)
+    theirs = [each for each in during if each.source == FLOODER]
+    return {
+        "flooder": figures(theirs),
+        "answers": steady.answers - answers,
+        "others": figures([each for each in during if each.source != FLOODER]),
+    }
+
+
+async def measure(redis_url: str, folder: Path, seconds: float) -> dict[str, Any]:
+    flood_port, steady_port = free_port(), free_port()
+    steady = Steady(8613700000000)
+    server = await steady.listen(steady_port)
+    with running(redis_url, folder, flood_port, steady_port) as gateway:
+        watching = asyncio.create_task(gateway.watch())
+        await asyncio.wait_for(steady.bound.wait(), 60)
+        sending = asyncio.create_task(steady.send(STEADY_PER_S))
+        found = await overload(gateway, steady, seconds)
+        found["one_subscriber"] = await one_subscriber(steady, min(seconds, 5))
+        for task in (sending, watching):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await asyncio.sleep(0.5)
+    server.close()
+    return found
+
+
+def show(rounds: list[dict[str, Any]]) -> None:
+    def median(*path: str) -> float:
+        return statistics.median([_at(found, path) for found in rounds])
+
+    def row(name: str, *path: str) -> tuple[object, ...]:
+        return (
+            name,
+            *(f"{median(*path, what):,.1f}" for what in ("sent", "accepted", "refused", "p50_ms", "p99_ms")),
+        )
+
+    columns = ("", "sent", "accepted", "refused", "p50 ms", "p99 ms")
+    results.table(
+        f"medians of {len(rounds)} rounds",
+        ("", "figure"),
+        [
+            ("full rate, closed loop (answers/s)", f"{median('full_per_s'):,.0f}"),
+            ("offered (messages/s)", f"{median('offered_per_s'):,.0f}"),
+            ("answers/s meanwhile", f"{median('answers_per_s'):,.0f}"),
+            ("share of the full rate", f"{median('answers_share'):.2f}"),
+            (
+                "p50, p99 of what was answered (ms)",
+                f"{median('flood', 'p50_ms'):,.0f}, {median('flood', 'p99_ms'):,.0f}",
+            ),
+            (
+                "RSS before, during, after (MB)",
+                ", ".join(f"{median(f'rss_{w}_mb'):,.0f}" for w in ("before", "during", "after")),
+            ),
+            ("normal again after the flood (s)", f"{median('recovery_s'):.2f}"),
+            (
+                "refused at half the rate afterwards",
+                str(sum(found["half"]["refused"] for found in rounds)),
+            ),
+            ("p99 at half the rate afterwards (ms)", f"{median('half', 'p99_ms'):,.1f}"),
+            ("statuses", str(rounds[-1]["flood"]["statuses"])),
+            (
+                "wrong, lost, twice",
+                str(sum(found[w]["wrong"] for found in rounds for w in ("closed", "flood", "half"))),
+            ),
+        ],
+    )
+    results.table(
+        "50/s on another link, 1,000/s of one subscriber among them",
+        columns,
+        [
+            row("before the flood", "steady_before"),
+            row("while another link floods", "steady_during"),
+            row("after it, at half the rate", "steady_after"),
+            row("while one subscriber floods", "one_subscriber", "others"),
+            row("that subscriber", "one_subscriber", "flooder"),
+        ],
+    )
+
+
+def _at(found: Any, path: tuple[str, ...]) -> float:
+    for name in path:
+        found = found[name]
+    return float(found)
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--seconds", default=15.0, show_default=True, help="How long the flood lasts.")
+@click.option("--quick", is_flag=True, help="One round of 5 seconds, which replaces no figures.")
+def main(rounds: int, seconds: float, quick: bool) -> None:
+    """Measure ROUNDS times; print medians."""
+    subprocess.run(["make", "-s", "-C", str(LOADSMSC.parent)], check=True)
+    if quick:
+        rounds, seconds = 1, 5.0
+    found = []
+    for _ in range(rounds):
+        with engine("redis") as store, tempfile.TemporaryDirectory(prefix="cxmyd-overload-") as name:
+            found.append(asyncio.run(measure(store.url, Path(name), seconds)))
+    show(found)
+    results.save("overload", {"seconds": seconds, "rounds": found}, quick=quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""How many messages are taken: a simulated process that works off so many a second, and floods."""
+
+from collections import deque
+
+import pytest
+
+from gateway.flow.admission import FIRST, FREE, HIGHEST, LOWEST, TARGET_S, Admission
+
+STEP_S = 0.01
+
+
+class Simulated:
+    """Works off `per_s` in the order in which they came. A turn waits a quarter of a message's time, as its
+    other steps pass through the same queue.
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self.per_s = per_s
+        self.now_s = 0.0
+        self.admission = Admission()
+        self.took_s: dict[str, list[float]] = {}
+        self.refused: dict[str, int] = {}
+        self.done = 0
+        self._queue: deque[tuple[str, float]] = deque()
+        self._due = self._offered = 0.0
+
+    def run(self, seconds: float, **offered_per_s: float) -> None:
+        carry = dict.fromkeys(offered_per_s, 0.0)
+        for _ in range(round(seconds / STEP_S)):
+            self.now_s += STEP_S
+            for route, per_s in offered_per_s.items():
+                carry[route] += per_s * STEP_S
+                self._arrive(route, int(carry[route]))
+                carry[route] %= 1
+            self._due = min(self._due + self.per_s * STEP_S, len(self._queue))
+            while self._due >= 1:
+                self._due -= 1
+                self._finish()
+
+    def _arrive(self, route: str, count: int) -> None:
+        taken = min(count, self.admission.room(route))
+        for _ in range(taken):
+            self.admission.began(route)
+            self._queue.append((route, self.now_s))
+        if taken < count:
+            self.admission.refused(route)
+            self.refused[route] = self.refused.get(route, 0) + count - taken
+
+    def _finish(self) -> None:
+        route, came_s = self._queue.popleft()
+        self.admission.ended(route)
+        self.done += 1
+        took_s = self.now_s - came_s
+        self.took_s.setdefault(route, []).append(took_s)
+        self.admission.waited(took_s / 4, self.now_s)
+
+
+def p99(figures: list[float]) -> float:
+    return sorted(figures)[int(len(figures) * 0.99)]
+
+
+@pytest.mark.parametrize("per_s", [1_000, 2_000, 10_000, 40_000])
+def test_three_times_the_rate_is_answered_at_the_full_rate_and_in_time(per_s: int) -> None:
+    """Whatever the process can do; and the limit then serves what comes afterwards, at once."""
+    process = Simulated(per_s)
+    process.run(1, flood=3 * per_s)
+    process.took_s.clear()
+    process.run(20, flood=3 * per_s)
+    assert process.done > 0.97 * 21 * per_s
+    assert p99(process.took_s["flood"]) < 0.6
+    process.run(1, flood=per_s / 2)  # what was left is worked off
+    refused = process.refused["flood"]
+    process.took_s.clear()
+    process.run(10, flood=per_s / 2)
+    assert process.refused["flood"] == refused
+    assert p99(process.took_s["flood"]) <= 2 * STEP_S
+
+
+def test_a_process_that_becomes_slower_is_given_less() -> None:
+    """To a tenth, as when others want its processor: no longer than a moment anybody waits long."""
+    process = Simulated(10_000)
+    process.run(5, flood=30_000)
+    process.per_s = 1_000
+    process.run(3, flood=30_000)
+    process.took_s.clear()
+    process.run(5, flood=30_000)
+    assert p99(process.took_s["flood"]) < 0.6
+
+
+def test_a_link_that_floods_is_not_noticed_on_another() -> None:
+    """50 a second beside any flood: none is refused."""
+    process = Simulated(2_000)
+    process.run(10, flood=20_000, quiet=50)
+    assert "quiet" not in process.refused
+    assert p99(process.took_s["quiet"]) < 0.6
+
+
+def test_links_that_flood_share_alike() -> None:
+    process = Simulated(2_000)
+    process.run(10, first=20_000, second=4_000, third=3_000)
+    shares = [len(process.took_s[route]) for route in ("first", "second", "third")]
+    assert max(shares) < 1.25 * min(shares)
+    assert sum(shares) > 0.97 * 20_000
+
+
+def test_nobody_fills_everything_whatever_the_limit() -> None:
+    """One flood leaves a fifth; a limit that has just fallen leaves a few to each route, and no more than the
+    highest are ever under way.
+    """
+    admission = Admission()
+    for _ in range(admission.room("flood")):
+        admission.began("flood")
+    admission.refused("flood")
+    assert admission.room("flood") == 0
+    assert admission.under_way == FIRST * 4 / 5
+    assert admission.room("other") > FIRST / 5
+    for second in range(1, 20):
+        admission.waited(1.0, float(second))
+    assert admission.limit == LOWEST < admission.under_way
+    assert admission.room("flood") == 0
+    assert admission.room("other") == FREE
+    for number in range(HIGHEST):
+        if admission.room(f"route-{number}"):
+            admission.began(f"route-{number}")
+    assert admission.under_way == HIGHEST
+
+
+def test_a_slow_store_is_given_less_and_forgiven_at_once() -> None:
+    """The first tenth of a second in which it is quick again is enough."""
+    admission = Admission()
+    for second in range(1, 10):
+        admission.waited(5.0, float(second))
+    assert admission.limit == LOWEST
+    admission.waited(TARGET_S / 10, 10.0)
+    assert admission.limit == FIRST
+
+
+def test_the_limit_grows_only_where_it_is_felt() -> None:
+    admission = Admission()
+    for second in range(1, 10):
+        admission.waited(0.001, float(second))
+    assert admission.limit == FIRST
+    for second in range(10, 30):
+        admission.refused("route")
+        admission.waited(0.001, float(second))
+    assert admission.limit == HIGHEST
