@@ -7,11 +7,14 @@ Invariant: no full number leaves in a line: what looks like one in any text is m
 Called once in each process, by the commands that log (`serve`, `demo`).
 """
 
+import contextlib
+import io
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -33,7 +36,7 @@ def setup(level: str = "info") -> None:
             structlog.processors.JSONRenderer(),  # ASCII only: control and bidi characters are escaped
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Lossy(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -65,6 +68,23 @@ def mask_written_numbers(text: str) -> str:
 
 def _ends(match: re.Match[str]) -> str:
     return f"{match[0][:2]}…{match[0][-2:]}"
+
+
+class _Lossy(io.TextIOBase):
+    """Where lines go for which there may be no room: a full disk must not end what they tell of.
+
+    Each line leaves at once and by itself, so that nothing waits in a buffer for room, at the end neither.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        octets = text.encode(errors="backslashreplace")
+        with contextlib.suppress(OSError):
+            while octets:
+                octets = octets[os.write(self._stream.fileno(), octets) :]
+        return len(text)
 
 
 class _ToStructlog(logging.Handler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +48,13 @@ def test_no_long_number_passes(number: int, before: str, after: str) -> None:
     """Whatever stands around it."""
     event = {"event": f"{before}{number}{after}", "items": [{"a": f"{number}"}]}
     assert str(number) not in json.dumps(mask_numbers(None, "", event))
+
+
+def test_a_full_log_disk_ends_nothing() -> None:
+    """What has no room is lost; the process goes on, and ends as if nothing were."""
+    code = CODE + "\nprint('still here')"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, check=False, timeout=60
+        )
+    assert (done.returncode, done.stdout) == (0, b"still here\n")
