@@ -21,7 +21,7 @@ from twisted.logger import STDLibLogObserver, globalLogBeginner
 from gateway import engine, workers
 from gateway.config import Config
 from gateway.errors import GatewayError
-from location_store.errors import StoreError
+from location_store.errors import StoreError, StoreUnavailable
 from location_store.keys import KeyFile
 from location_store.places import Places
 from location_store.pseudonyms import Pseudonyms
@@ -151,6 +151,8 @@ class Gateway:
                 try:
                     await self.parts.check_layout()
                     checked = True
+                except StoreUnavailable:
+                    pass  # it refuses writes for now; its own events tell
                 except StoreError as error:
                     if self.parts.calls.up:
                         on_fatal(error)

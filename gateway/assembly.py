@@ -22,9 +22,11 @@ from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.smsc import SmscLink
 from gateway.redis.calls import Calls
+from gateway.redis.confirming import Copies
 from gateway.redis.deliveries import RedisLedger
 from gateway.redis.library import LIBRARY
 from gateway.redis.park import RedisPark
+from gateway.redis.parkroom import Room
 from gateway.redis.turns import RedisParts, RedisTurns
 from gateway.smpp.pdu import DeliverSm, SubmitSm
 from gateway.smpp.throttle import share
@@ -32,6 +34,7 @@ from gateway.sms.alphabets import Alphabet, Codings
 from gateway.sms.segments import Method, Style
 from gateway.sweeping import Sweeping
 from gateway.web.http import Http
+from gateway.web.lag import LoopLag
 from gateway.web.metrics import Metrics
 from location_store.claims import claims
 from location_store.places import Places
@@ -43,6 +46,8 @@ log = structlog.get_logger("cxmyd")
 LEASE_MARGIN_S = 2.0
 #: Beyond the longest response timeout of any link: until then the first attempt may still end by itself.
 HOLD_MARGIN_S = 5.0
+#: Beyond the wait for copies: longer than any call to the store may take.
+UNCONFIRMED_MARGIN_S = 5.0
 
 
 @dataclass
@@ -122,6 +127,9 @@ class Parts:
             "links": links,
             "listeners": [status.of_listener(listener, wall_s) for listener in self.listeners],
             "parked": self.queues,
+            "not_parked": status.summed(
+                self.metrics.unparked(), *(other["not_parked"] for _, other in others)
+            ),
             "deliveries": self.deliveries.table,
             "undelivered": self.deliveries.failures,
             "sweep": self.sweeping.status(),
@@ -150,17 +158,23 @@ def assemble(
     listening = worker_index == 0
     metrics = Metrics()
     metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+    lag = LoopLag(asyncio.get_running_loop())
+    metrics.loop_lag.set_function(lambda: lag.worst_s)
     metrics.timers.set_function(lambda: len(reactor.getDelayedCalls()))
-    calls = Calls(url, library=LIBRARY, on_state=_store_state)
+    copies = _copies(config)
+    calls = Calls(url, library=LIBRARY, copies=copies, on_state=_store_state)
+    lines = _lines(config)
     park = RedisPark(
         calls,
         clock=clock,
         seal_keys=pseudonyms.subkeys("park"),
         answer_ttl_s=config.park.answer_ttl_s,
         carriers=config.carriers,
+        rooms=_rooms(config, lines, calls, clock),
+        unconfirmed_s=0.0 if copies is None else copies.wait_ms / 1000 + UNCONFIRMED_MARGIN_S,
+        on_refused=metrics.not_parked.add,
     )
     parts_of_messages = RedisParts(calls, pseudonyms.subkeys("parts"), metrics.long_message)
-    lines = _lines(config)
     worker: ParkWorker
     deliveries = Deliveries(
         ledger=RedisLedger(calls),
@@ -277,6 +291,29 @@ def _lines(config: Config) -> dict[str, Line]:
             route = route_of(client)
             lines[route] = Line(route, config.carriers[client.carrier], _codings(listen))
     return lines
+
+
+def _copies(config: Config) -> Copies | None:
+    """What a parked message has to wait for."""
+    park = config.park
+    if not park.wait_replicas and not park.wait_aof:
+        return None
+    return Copies(replicas=park.wait_replicas, aof=park.wait_aof, wait_ms=park.wait_ms)
+
+
+def _rooms(config: Config, lines: dict[str, Line], calls: Calls, clock: Clock) -> dict[str, Room]:
+    """By route; all links of one carrier share one."""
+    if not config.park.limit:
+        return {}
+    routes: dict[str, list[str]] = {}
+    for route, line in lines.items():
+        routes.setdefault(line.carrier.name, []).append(route)
+    return {
+        route: room
+        for carrier, theirs in routes.items()
+        for room in [Room(calls, clock, carrier=carrier, limit=config.park.limit, routes=theirs)]
+        for route in theirs
+    }
 
 
 def _codings(peer: Timers) -> Codings:

@@ -69,15 +69,12 @@ def healths(links: Iterable[SmscLink], listeners: Iterable[Listener]) -> Iterato
         yield Health(one.name, one.totals, None, _expires(one.credentials))
 
 
-def summed(*endings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The counts of several processes, by carrier, result and reason."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for row in chain.from_iterable(endings):
-        counts[row["carrier"], row["result"], row["reason"]] += row["count"]
-    return [
-        {"carrier": carrier, "result": result, "reason": reason, "count": count}
-        for (carrier, result, reason), count in sorted(counts.items())
-    ]
+def summed(*processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The counts of several processes: rows that are the same but for their `count` are one."""
+    counts: Counter[tuple[tuple[str, Any], ...]] = Counter()
+    for row in chain.from_iterable(processes):
+        counts[tuple((name, value) for name, value in row.items() if name != "count")] += row["count"]
+    return [dict(names) | {"count": count} for names, count in sorted(counts.items())]
 
 
 def _expires(credentials: Credentials | None) -> datetime | None:

@@ -18,6 +18,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 -- named for what happened
     """Redis is away, too slow or loading: temporary, the same call may succeed later."""
 
 
+class StoreSilent(StoreUnavailable):
+    """The call was sent and the connection lost before its answer: whether it took effect is unknown."""
+
+
 class StoreRefused(StoreError):  # noqa: N818 -- named for what happened
     """The store or its keys are there but must not be used: wrong password, too old, unsafe key file."""
 

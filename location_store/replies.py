@@ -37,6 +37,10 @@ class FunctionMissingError(StoreError):
     """The node lacks our function library (a new primary, or FUNCTION FLUSH): load it and send again."""
 
 
+class AccessError(StoreRefused):
+    """NOAUTH, NOPERM, WRONGPASS: we are not, or not any more, allowed in."""
+
+
 def error_of(reply: Exception, name: str = "Redis") -> StoreError:
     """The exception to raise for an error reply, by its first word; `name` is what the message names."""
     text = " ".join(str(reply).split())
@@ -53,5 +57,5 @@ def error_of(reply: Exception, name: str = "Redis") -> StoreError:
     if word in _TEMPORARY or any(f"-{each} " in text for each in _TEMPORARY) or "OOM" in text:
         return StoreUnavailable(f"{name} cannot take this now: {text}")
     if word in _CREDENTIALS:
-        return StoreRefused(f"{name} refuses the credentials ({text}): mend the user and password")
+        return AccessError(f"{name} refuses the credentials ({text}): mend the user, password or rights")
     return StoreRefused(f"{name} refused: {text}")

@@ -41,6 +41,8 @@ def free_port() -> int:
 class RedisServer:
     """One redis-server process on 127.0.0.1, its files in `folder`."""
 
+    program_name = "redis-server"
+
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
         self.arguments = arguments
@@ -88,7 +90,7 @@ class RedisServer:
         self._process.send_signal(number)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        program = shutil.which("redis-server")
+        program = shutil.which(self.program_name)
         if program is None:
             pytest.fail("redis-server is not installed: `make test` installs it", pytrace=False)
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]

@@ -235,6 +235,10 @@ class Park(Section):
 
     after_s: Seconds = 1.0
     answer_ttl_s: Seconds = 3600.0
+    limit: int = Field(default=100_000, ge=0, le=1_000_000_000)  # of each carrier; 0: any number
+    wait_replicas: int = Field(default=0, ge=0, le=10)
+    wait_aof: int = Field(default=0, ge=0, le=1)  # 1: on the disk of the node itself
+    wait_ms: int = Field(default=1000, ge=1, le=60_000)
 
 
 class Dedup(Section):

@@ -3,20 +3,24 @@
 Invariant: an entry leaves the park only answered, dead or expired, and each of these is recorded. One
 process at a time works on a shard (a lease that it renews); the shards of a process that died are taken
 over when its lease ends.
+
+Tries are counted in the store, the pauses between them are this process's own: who takes a shard over begins
+without pauses, and the bound of tries holds.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 
-from gateway.flow.messages import Result, Work
+from gateway.flow.messages import Work
 from gateway.flow.pipeline import Pipeline
 from gateway.flow.ports import Clock, Entry, Outbox, Park, Recorder
 from location_store.errors import StoreError
 
-#: Looked at in one pass over a shard, and worked on at once.
-BATCH, AT_ONCE = 256, 32
+#: Looked at together, such looks in one pass over a shard, and worked on at once.
+BATCH, LOOKS, AT_ONCE = 256, 4, 32
 IDLE_S = 0.25
 #: Attempts that were the message's own fault (it raises, the SMSC does not answer for it), before it is dead.
 MAX_TRIES = 5
@@ -45,7 +49,8 @@ class ParkWorker:
         self._recorder = recorder
         self._on_error = on_error
         self._idle_s = idle_s
-        self._not_before_s: dict[bytes, float] = {}
+        # When to try an entry again, of those that the last pass over its shard saw.
+        self._not_before_s: dict[tuple[str, int], dict[bytes, float]] = {}
         self._wakes: dict[str, list[asyncio.Event]] = {route: [] for route in routes}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -78,6 +83,7 @@ class ParkWorker:
             wake.clear()
             again = False
             try:
+                await self._park.tidy(route, shard)
                 if self._outbox.can_send(route):
                     owned = await self._park.own(route, shard)
                     again = owned and await self._pass(route, shard)
@@ -95,17 +101,47 @@ class ParkWorker:
         """Attempt what is due, subscribers side by side. Whether anything left the park (then look again at
         once).
         """
-        queues: dict[bytes, list[Entry]] = defaultdict(list)
-        for entry in await self._park.entries(route, shard, BATCH):
-            queues[entry.tag].append(entry)
+        not_before_s = self._not_before_s.pop((route, shard), {})
+        pauses = self._not_before_s[route, shard] = {}  # whatever left by other hands is forgotten
+        waiting: set[bytes] = set()  # whose first entry is not due: nothing of theirs is
+        after = b""
+        for _ in range(LOOKS):
+            entries = await self._park.entries(route, shard, BATCH, after)
+            if not entries:
+                return False
+            after = entries[-1].id
+            queues: dict[bytes, list[Entry]] = defaultdict(list)
+            for entry in entries:
+                queues[entry.tag].append(entry)
+                if entry.id in not_before_s:
+                    pauses[entry.id] = not_before_s[entry.id]
+            due = []
+            for tag, queue in queues.items():
+                if tag not in waiting and self._is_due(queue[0], pauses):
+                    due.append(queue)
+                waiting.add(tag)  # behind whatever becomes of these
+            if await self._work_off(route, shard, due, pauses):
+                return True
+        return False
+
+    def _is_due(self, entry: Entry, pauses: Mapping[bytes, float]) -> bool:
+        return not (self._stopping or entry.held or self._clock.monotonic() < pauses.get(entry.id, -inf))
+
+    async def _work_off(
+        self, route: str, shard: int, queues: Sequence[Sequence[Entry]], pauses: dict[bytes, float]
+    ) -> bool:
+        """Whether anything left."""
         if not queues:
             return False
-        passes = [asyncio.ensure_future(self._one_subscriber(route, shard, q)) for q in queues.values()]
+        passes = [asyncio.ensure_future(self._one_subscriber(route, shard, q, pauses)) for q in queues]
         renewing = asyncio.ensure_future(self._renew(route, shard))
         try:
-            left = await asyncio.gather(*passes)
+            left = await asyncio.gather(*passes, return_exceptions=True)  # all of them, before the next pass
         finally:
             renewing.cancel()
+        for each in left:
+            if isinstance(each, BaseException):
+                raise each
         return any(left)
 
     async def _renew(self, route: str, shard: int) -> None:
@@ -116,47 +152,48 @@ class ParkWorker:
             except StoreError:
                 continue
 
-    async def _one_subscriber(self, route: str, shard: int, queue: list[Entry]) -> bool:
+    async def _one_subscriber(
+        self, route: str, shard: int, queue: Sequence[Entry], pauses: dict[bytes, float]
+    ) -> bool:
         left = False
         async with self._at_once:
             for entry in queue:
-                if (
-                    self._stopping
-                    or entry.held
-                    or self._clock.monotonic() < self._not_before_s.get(entry.id, 0)
-                ):
-                    break
-                if not await self._one(route, shard, entry):
+                if not self._is_due(entry, pauses) or not await self._one(route, shard, entry, pauses):
                     break
                 left = True
         return left
 
-    async def _one(self, route: str, shard: int, entry: Entry) -> bool:
+    async def _one(self, route: str, shard: int, entry: Entry, pauses: dict[bytes, float]) -> bool:
         """One entry; whether it left the park."""
         mo, who = entry.mo, entry.who
         if self._clock.wall() >= entry.expires_s:
             await self._park.bury(who, mo, entry.id, "expired")
             self._recorder.ended(mo.carrier.name, "expired", "expired", 0.0)
             return True
-        tries = await self._park.count_try(route, shard, entry.id)
-        if tries > MAX_STARTS:
-            result = Result(Work.DEAD, "too_many_tries")
-        else:
-            result = await self._pipeline.attempt(mo)
-        if result.work is Work.LATER and result.counts and tries >= MAX_TRIES:
-            result = Result(Work.DEAD, result.reason)
-        if result.work is Work.LATER:
-            # Five tries shall outlast an SMSC that starts anew; a link that is away is looked at more often.
-            longest_s, factor = (MAX_BACKOFF_S, 4) if result.counts else (5.0, 2)
-            backoff_s = min(longest_s, self._idle_s * factor ** min(tries, 10))
-            self._not_before_s[entry.id] = self._clock.monotonic() + backoff_s
-            return False
-        self._not_before_s.pop(entry.id, None)
-        if result.work is Work.DEAD:
-            await self._park.bury(who, mo, entry.id, result.reason)
-            self._recorder.ended(mo.carrier.name, "dead", result.reason, 0.0)
-        else:
+        starts = await self._park.count(route, shard, entry.id, fault=False)
+        if starts > MAX_STARTS:
+            return await self._died(entry, "too_many_tries")
+        result = await self._pipeline.attempt(mo)
+        if result.work is Work.DONE:
             await self._park.remove(who, mo, entry.id)
+            return True
+        if result.work is Work.DEAD:  # the pipeline has recorded its end
+            await self._park.bury(who, mo, entry.id, result.reason)
+            return True
+        # Five tries shall outlast an SMSC that starts anew; a link that is away is looked at more often.
+        if result.counts:
+            tries = await self._park.count(route, shard, entry.id, fault=True)
+            if tries >= MAX_TRIES:
+                return await self._died(entry, result.reason)
+            pause_s = min(MAX_BACKOFF_S, self._idle_s * 4 ** min(tries, 10))
+        else:
+            pause_s = min(5.0, self._idle_s * 2 ** min(starts, 10))
+        pauses[entry.id] = self._clock.monotonic() + pause_s
+        return False
+
+    async def _died(self, entry: Entry, reason: str) -> bool:
+        await self._park.bury(entry.who, entry.mo, entry.id, reason)
+        self._recorder.ended(entry.mo.carrier.name, "dead", reason, 0.0)
         return True
 
 

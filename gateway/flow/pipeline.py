@@ -22,6 +22,8 @@ from location_store.pseudonyms import Pseudonym, Pseudonyms
 BUSY_PAUSE_S = 0.05
 #: Messages of one subscriber that wait here for the one before them; beyond, the SMSC keeps them.
 MAX_WAITING = 8
+#: In one turn of the loop: thousands may be too slow together, when the store is.
+PARKED_AT_ONCE = 100
 #: What a message is not charged for as a try: the link was away, or too fast for the SMSC.
 _NOT_ITS_FAULT = frozenset({"no_link", "throttled", "expired"})
 
@@ -254,7 +256,9 @@ class Pipeline:
     def _park_the_slow(self) -> None:
         self._sweep = None
         now_s = self._clock.monotonic()
-        while self._flights:
+        for _ in range(PARKED_AT_ONCE):
+            if not self._flights:
+                return
             flight = self._flights[0]
             left_s = flight.started_s + self._limits.after_s - now_s
             if left_s > 0 and not flight.answered:
@@ -263,6 +267,7 @@ class Pipeline:
             self._flights.popleft()
             if not flight.answered:
                 flight.too_slow()
+        self._sweep = self._clock.call_later(0, self._park_the_slow)
 
 
 class _Flight:

@@ -82,7 +82,10 @@ class Park(Protocol):
     def shards(self, route: str) -> Sequence[int]: ...
 
     async def add(self, who: Pseudonym, mo: Mo, hold_s: float) -> bytes:
-        """Durably keep `mo`; for `hold_s` nobody works it off (its first attempt is still under way here)."""
+        """Durably keep `mo`; for `hold_s` nobody works it off (its first attempt is still under way here).
+
+        Raises StoreError when it is not kept, or not known to be: then the SMSC has to keep it.
+        """
 
     async def unhold(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None: ...
 
@@ -95,9 +98,16 @@ class Park(Protocol):
 
     async def disown(self, route: str, shard: int) -> None: ...
 
-    async def entries(self, route: str, shard: int, limit: int) -> list[Entry]: ...
+    async def tidy(self, route: str, shard: int) -> None:
+        """Remove what was to leave the shard and could not, before anybody here works on it. Raises
+        StoreError.
+        """
 
-    async def count_try(self, route: str, shard: int, entry_id: bytes) -> int: ...
+    async def entries(self, route: str, shard: int, limit: int, after: bytes = b"") -> list[Entry]:
+        """The oldest, or those that follow the entry `after`."""
+
+    async def count(self, route: str, shard: int, entry_id: bytes, *, fault: bool) -> int:
+        """Attempts that were begun, or (`fault`) that failed by the message's own fault; with this one."""
 
 
 class Outbox(Protocol):

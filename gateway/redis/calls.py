@@ -2,8 +2,8 @@
 
 `Calls` takes any `[redis] url`. What a node says it did not carry out is sent again: after
 MOVED and ASK to where the slot is, after TRYAGAIN (half of the keys have moved) when the rest has followed,
-after "Function not found" when the library was loaded there. A call of which nothing is known is never
-repeated.
+after "Function not found" when the library was loaded there. A call of which nothing is known (StoreSilent)
+is never repeated.
 
 Invariant: only primaries are asked, and no reply but a primary's own is an answer: nobody is told "nothing
 there" by a node that does not serve the key.
@@ -11,16 +11,18 @@ there" by a node that does not serve the key.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.crc import key_slot
 
+from gateway.redis.confirming import Confirming, Copies
+from gateway.redis.library import function
 from gateway.redis.node import Argument, Node, NodeAddress
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
-from location_store.replies import FunctionMissingError, RedirectError, SlotMovingError
+from location_store.replies import AccessError, FunctionMissingError, RedirectError, SlotMovingError
 
 #: Between two tries at a slot of which half has moved, and at a connection that is being made.
 PAUSE_S = 0.01
@@ -29,9 +31,13 @@ ASK_TIMEOUT_S = 0.5
 #: However many calls fail, the slots are asked for no more often.
 REFRESH_PAUSE_S = 0.05
 
+ALIVE = function("alive")
+
 _NOT_CARRIED_OUT = (RedirectError, FunctionMissingError, SlotMovingError)
 
 StateWatcher = Callable[[bool, str], None]
+#: One call to one node; whether ASKING goes before it.
+Send = Callable[[Node, tuple[Argument, ...], bool], Awaitable[Any]]
 
 
 def addresses_of(url: str) -> tuple[bool, list[NodeAddress]]:
@@ -63,14 +69,23 @@ class Calls:
     """What the adapters use. All keys of one call share a slot (they carry the same `{tag}`)."""
 
     def __init__(
-        self, url: str, *, library: str, timeout_s: float = 2.0, on_state: StateWatcher | None = None
+        self,
+        url: str,
+        *,
+        library: str,
+        timeout_s: float = 2.0,
+        copies: Copies | None = None,
+        on_state: StateWatcher | None = None,
     ) -> None:
+        """`copies`: what `call_and_wait` waits for."""
         self.is_cluster, self._seeds = addresses_of(url)
         self._library = library
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
         self._on_state = on_state
+        self._copies = copies
         self._nodes: dict[tuple[str, int], Node] = {}
+        self._confirming: dict[Node, Confirming] = {}
         self._slots: list[Node | None] = [None] * 16384
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshes = 0
@@ -82,11 +97,14 @@ class Calls:
     def up(self) -> bool:
         """Whether any call can be served: the node, or (in a cluster) every slot."""
         if not self.is_cluster:
-            return self._single.up
-        up = all(node is not None and node.up for node in set(self._slots))
+            return self._is_up(self._single)
+        up = all(node is not None and self._is_up(node) for node in set(self._slots))
         if not up:
             self._refresh_soon()
         return up
+
+    def _is_up(self, node: Node) -> bool:
+        return node.up and (self._copies is None or self._confirming[node].up)
 
     async def wait_up(self, timeout_s: float) -> bool:
         """Wait for the store; False when it is still away after `timeout_s`."""
@@ -103,12 +121,33 @@ class Calls:
         try:
             return await node.call(*args)
         except _NOT_CARRIED_OUT as refusal:
-            return await self._again(key, args, node, refusal)
+            return await self._again(key, args, node, refusal, _plainly)
         except StoreUnavailable:  # it may not be the primary any more
             self._refresh_soon()
             raise
 
-    async def _again(self, key: bytes, args: tuple[Argument, ...], node: Node, refusal: StoreError) -> Any:
+    async def call_and_wait(self, key: bytes, *args: Argument) -> Any:
+        """As `call`, for a write that counts only once the configured `copies` exist (none: at once).
+
+        Raises `Unconfirmed`, with the reply, when it was carried out and there are not as many copies.
+        """
+        if self._copies is None:
+            return await self.call(key, *args)
+        node = self._route(key)
+        try:
+            return await self._confirmed(node, args, False)
+        except _NOT_CARRIED_OUT as refusal:
+            return await self._again(key, args, node, refusal, self._confirmed)
+        except StoreUnavailable:
+            self._refresh_soon()
+            raise
+
+    def _confirmed(self, node: Node, args: tuple[Argument, ...], asking: bool) -> Awaitable[Any]:
+        return self._confirming[node].call(args, asking=asking)
+
+    async def _again(
+        self, key: bytes, args: tuple[Argument, ...], node: Node, refusal: StoreError, send: Send
+    ) -> Any:
         """A call that was not carried out, to where it belongs now, for as long as a call may take."""
         until_s = self._loop.time() + self._timeout_s
         while self._loop.time() < until_s:
@@ -116,15 +155,13 @@ class Calls:
                 await load_library(node, self._library)
             elif isinstance(refusal, RedirectError):
                 node = self._redirected(refusal, node)
-                while not node.up and self._loop.time() < until_s:
+                while not self._is_up(node) and self._loop.time() < until_s:
                     await asyncio.sleep(PAUSE_S)
             else:
                 await asyncio.sleep(PAUSE_S)
                 node = self._route(key)
             try:
-                if isinstance(refusal, RedirectError) and refusal.kind == "ASK":
-                    node.call("ASKING").add_done_callback(_collect)  # good for the one call that follows
-                return await node.call(*args)
+                return await send(node, args, isinstance(refusal, RedirectError) and refusal.kind == "ASK")
             except _NOT_CARRIED_OUT as again:
                 refusal = again
         raise StoreUnavailable(f"the Redis cluster has not settled for {self._timeout_s:g} s: {refusal}")
@@ -159,6 +196,10 @@ class Calls:
                 on_connect=self._prepare,
                 on_state=partial(self._told, address),
             )
+            if self._copies is not None:
+                self._confirming[self._nodes[place]] = Confirming(
+                    address, self._copies, timeout_s=self._timeout_s, on_state=partial(self._told, address)
+                )
         return self._nodes[place]
 
     def _told(self, address: NodeAddress, up: bool, why: str) -> None:
@@ -167,9 +208,10 @@ class Calls:
 
     async def _prepare(self, node: Node) -> None:
         try:
-            await load_library(node, self._library)
-        except StoreUnavailable:
-            if not self.is_cluster:  # a replica refuses to load, and gets the library from its primary
+            await ask_whether_alive(node, self._library)
+        except StoreUnavailable as error:
+            # A replica in a cluster takes no write, and gets the library from its primary.
+            if not self.is_cluster or not any(word in str(error) for word in ("READONLY", "MASTERDOWN")):
                 raise
 
     def _refresh_soon(self) -> None:
@@ -208,12 +250,27 @@ class Calls:
             if node.was_up and not node.up and id(node) not in kept:
                 del self._nodes[place]
                 await node.close()
+                if node in self._confirming:
+                    await self._confirming.pop(node).close()
 
     async def close(self) -> None:
         """Close every connection for good."""
         if self._refreshing is not None:
             self._refreshing.cancel()
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
+        await asyncio.gather(*(confirming.close() for confirming in self._confirming.values()))
+
+
+async def ask_whether_alive(node: Node, library: str) -> None:
+    """Whether the node would take a call of ours now; with our library, which is loaded where it lacks."""
+    try:
+        await node.handshake_call("FCALL", ALIVE, 0)
+    except FunctionMissingError:
+        await load_library(node, library)
+    except StoreRefused as error:
+        if "unknown command" in str(error):
+            raise StoreRefused(f"Redis 7.0 or newer is needed (its FCALL says: {error})") from error
+        raise
 
 
 async def load_library(node: Node, library: str) -> None:
@@ -222,11 +279,17 @@ async def load_library(node: Node, library: str) -> None:
     """
     try:
         await node.handshake_call("FUNCTION", "LOAD", library)
-    except StoreUnavailable:
+    except (StoreUnavailable, AccessError):
         raise
     except StoreError as error:
         if "already exists" not in str(error):
             raise StoreRefused(f"Redis 7.0 or newer is needed (its FUNCTION LOAD says: {error})") from error
+
+
+def _plainly(node: Node, args: tuple[Argument, ...], asking: bool) -> Awaitable[Any]:
+    if asking:  # good for the one call that follows
+        node.call("ASKING").add_done_callback(_collect)
+    return node.call(*args)
 
 
 def _collect(future: asyncio.Future[Any]) -> None:

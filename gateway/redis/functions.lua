@@ -9,10 +9,18 @@
 --    {1} another process has this subscriber's turn
 --    {3} earlier messages of his are parked: this one goes behind them
 --    {0, state, record} the turn is ours until the lease ends
+-- What is listed as parked counts until its time to live is over: a name that was left behind blocks nobody for longer.
 -- A process has one turn of a subscriber at a time, so a lease of its own is one whose begin it was never answered.
 local function begin(keys, args)
   if redis.call('EXISTS', keys[3]) == 1 then return {2} end
-  if args[5] == '1' and redis.call('EXISTS', keys[5]) == 1 then return {3} end
+  local parked = args[5] == '1' and redis.call('HVALS', keys[5]) or {}
+  if #parked > 0 then
+    local time = redis.call('TIME')
+    local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+    for _, expires_ms in ipairs(parked) do
+      if tonumber(expires_ms) > now_ms then return {3} end
+    end
+  end
   local holder = redis.call('GET', keys[2])
   if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end
   redis.call('SET', keys[2], args[2], 'PX', args[3])
@@ -27,11 +35,32 @@ local function keep(keys, args)
   return 1
 end
 
--- keys: parked; args: 1 or -1, ttl_s
+-- A subscriber's messages in the park, by name: to say the same twice changes nothing.
+-- keys: parked; args: name, expires_ms ('0' = it is gone), ttl_s
 local function tally(keys, args)
-  local count = redis.call('INCRBY', keys[1], args[1])
-  if count <= 0 then redis.call('DEL', keys[1]) else redis.call('EXPIRE', keys[1], args[2]) end
-  return count
+  if args[2] == '0' then return redis.call('HDEL', keys[1], args[1]) end
+  redis.call('HSET', keys[1], args[1], args[2])
+  return redis.call('EXPIRE', keys[1], args[3])
+end
+
+-- A message is parked, and held where its first attempt is still under way.
+-- keys: waiting, hold; args: most entries ('' = any number), token, hold_ms ('0' = not held), field, value, ...
+-- -> {entries, id}, or {entries} when there are as many as there may be
+local function park(keys, args)
+  local entries = redis.call('XLEN', keys[1])
+  if args[1] ~= '' and entries >= tonumber(args[1]) then return {entries} end
+  local fields = {}
+  for i = 4, #args do fields[#fields + 1] = args[i] end
+  local id = redis.call('XADD', keys[1], '*', unpack(fields))
+  if args[3] ~= '0' then redis.call('SET', keys[2], args[2], 'PX', args[3]) end
+  return {entries + 1, id}
+end
+
+-- A parked message is gone, and all that was kept about it. keys: waiting, tries, hold; args: id -> 1, or 0 if it was gone before
+local function unpark(keys, args)
+  redis.call('HDEL', keys[2], args[1], args[1] .. '/s')
+  redis.call('DEL', keys[3])
+  return redis.call('XDEL', keys[1], args[1])
 end
 
 -- A turn ends: the message is marked as answered, the dialog moves on, the next one may begin.
@@ -130,12 +159,13 @@ local function join(keys, args)
   return {given_up, unpack(all)}
 end
 
--- An entry changes streams (waiting -> dead, or back). keys: from, to; args: id, field, value, ... -> 1, or 0 if it is gone
-local function move(keys, args)
+-- A parked message becomes a dead letter. keys: waiting, tries, hold, dead; args: id, most dead letters, field, value, ...
+-- -> 1, or 0 if it is gone
+local function bury(keys, args)
   local found = redis.call('XRANGE', keys[1], args[1], args[1])
   if #found == 0 then return 0 end
   local fields, seen = {}, {}
-  for i = 2, #args, 2 do
+  for i = 3, #args, 2 do
     fields[#fields + 1] = args[i]
     fields[#fields + 1] = args[i + 1]
     seen[args[i]] = true
@@ -147,9 +177,8 @@ local function move(keys, args)
       fields[#fields + 1] = old[i + 1]
     end
   end
-  redis.call('XADD', keys[2], '*', unpack(fields))
-  redis.call('XDEL', keys[1], args[1])
-  return 1
+  redis.call('XADD', keys[4], 'MAXLEN', '~', args[2], '*', unpack(fields))
+  return unpark(keys, args)
 end
 
 -- Parts that an SMSC accepted. keys: sums, the bucket of each; args: ttl_s, value, the field of each
@@ -192,6 +221,10 @@ local function settle(keys, args)
   return nil
 end
 
+-- Whether a call would be taken now: no keys, no effect, refused where any write would be.
+local function alive() return 1 end
+
+redis.register_function('cxmyd_alive_@V@', alive)
 redis.register_function('cxmyd_begin_@V@', begin)
 redis.register_function('cxmyd_keep_@V@', keep)
 redis.register_function('cxmyd_tally_@V@', tally)
@@ -199,6 +232,8 @@ redis.register_function('cxmyd_finish_@V@', finish)
 redis.register_function('cxmyd_lease_@V@', lease)
 redis.register_function('cxmyd_own_@V@', own)
 redis.register_function('cxmyd_join_@V@', join)
-redis.register_function('cxmyd_move_@V@', move)
+redis.register_function('cxmyd_park_@V@', park)
+redis.register_function('cxmyd_unpark_@V@', unpark)
+redis.register_function('cxmyd_bury_@V@', bury)
 redis.register_function('cxmyd_note_@V@', note)
 redis.register_function('cxmyd_settle_@V@', settle)

@@ -33,8 +33,8 @@ def lease_key(who: Pseudonym) -> bytes:
 
 
 def parked_key(who: Pseudonym) -> bytes:
-    """How many of his messages are parked: while there are any, a new one goes behind them."""
-    return _subscriber_key(b"k", who)
+    """Which of his messages are parked, by name: while there are any, a new one goes behind them."""
+    return _subscriber_key(b"w", who)
 
 
 def mark_key(who: Pseudonym, digest: bytes) -> bytes:
@@ -57,9 +57,9 @@ def park_key(kind: bytes, route: str, shard: int) -> bytes:
     return b"p%s:{%s/%d}" % (kind, route.encode(), shard)
 
 
-def hold_key(route: str, shard: int, entry_id: bytes) -> bytes:
-    """That the first attempt at this entry is still under way in some process."""
-    return b"ph:{%s/%d}:%s" % (route.encode(), shard, entry_id)
+def hold_key(route: str, shard: int, name: bytes) -> bytes:
+    """That the first attempt at the entry of this name is still under way in some process."""
+    return b"ph:{%s/%d}:%s" % (route.encode(), shard, name)
 
 
 def delivery_key(link: str, shard: int, day: int, bucket: bytes) -> bytes:

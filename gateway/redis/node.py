@@ -6,7 +6,17 @@ five times as much per call (see docs/performance.md).
 
 Invariants: answers are matched to calls by order alone, so a call that times out closes the connection (a
 late answer could otherwise be taken for another call's). A call is sent at most once; whether it took
-effect when the connection is lost is unknown, and the caller is told so by `StoreUnavailable`.
+effect when the connection is lost is unknown, and the caller is told so by `StoreSilent`.
+
+It is a circuit breaker too. A node is *up* while calls are worth making: connected and let in, answering,
+and not refusing writes. Else each call fails at once, instead of thousands that wait out their time:
+
+    away      no connection, or not let in           until a connection is made, tried every 1/4 s
+    slow      the oldest call is `slow_s` old        until it is answered; at `timeout_s` it is dropped: away
+    refusing  a probe was refused (READONLY, OOM,    until a probe, every 1/5 s, is not refused
+              NOREPLICAS, MISCONF, LOADING, ...)
+
+Nothing here takes the loop for long: answers and failures are handed out a slice in each turn.
 """
 
 import asyncio
@@ -19,10 +29,20 @@ from typing import Any, cast
 
 import hiredis
 
-from location_store.errors import StoreError, StoreUnavailable
-from location_store.replies import error_of
+from location_store.errors import StoreError, StoreSilent, StoreUnavailable
+from location_store.replies import AccessError, SlotMovingError, error_of
 
 Argument = bytes | str | int | float
+
+#: Within one turn of the loop: each wakes a message, which works for some 0.1 ms.
+SLICE = 100
+#: A connection is made within this, or tried again: a lost SYN would be sent again after 1 s only.
+CONNECT_TIMEOUT_S = 0.5
+RECONNECT_MAX_S = 0.25
+#: Between two probes of a node that refuses.
+PROBE_S = 0.2
+#: A timer this late means that it was we who stood still: what has arrived meanwhile is read first.
+LATE_S, GRACE_S = 0.05, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +65,7 @@ class Node(asyncio.Protocol):
     """A connection that is kept: `call` while it is up, and by itself up again after it was lost.
 
     `on_connect` (a coroutine function) runs after each log-in, before anybody's calls are taken: it loads
-    the functions.
+    the functions. It is the probe as well: it raises StoreError where a write would be refused.
     """
 
     def __init__(
@@ -53,25 +73,32 @@ class Node(asyncio.Protocol):
         address: NodeAddress,
         *,
         timeout_s: float,
+        slow_s: float | None = None,
         on_connect: Callable[["Node"], Any] | None = None,
         on_state: Callable[[bool, str], None] | None = None,
     ) -> None:
         self.address = address
         self.up = False
         self.was_up = False
-        self.why_down = "not connected yet"
+        self.why_down = self._away = "not connected yet"
+        self._slow = self._refusing = ""
         self._timeout_s = timeout_s
+        self._slow_s = timeout_s / 4 if slow_s is None else slow_s
         self._on_connect = on_connect
         self._on_state = on_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._out: list[bytes] = []
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()  # with when it was sent
         self._lost = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
+        self._watch_s = 0.0  # when it is due
+        self._excused = False
+        self._reading_on = False  # more answers have arrived than were handed out
         self._closing = False
-        self._told: bool | None = None  # what `on_state` said last
+        self._told: set[str] = set()  # since the last change, "" for up
+        self._probing: asyncio.Task[None] | None = None
         self._keeper = self._loop.create_task(self._keep())
 
     # calls
@@ -89,9 +116,10 @@ class Node(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # the stub lacks an ellipsis
-        self._waiting.append((future, self._loop.time() + self._timeout_s))
+        now_s = self._loop.time()
+        self._waiting.append((future, now_s))
         if self._watch is None:
-            self._watch = self._loop.call_later(self._timeout_s, self._check)
+            self._look_at(now_s + self._slow_s)
         return future
 
     def _flush(self) -> None:
@@ -99,16 +127,27 @@ class Node(asyncio.Protocol):
         if out and self._transport is not None:
             self._transport.write(b"".join(out))
 
+    def _look_at(self, when_s: float) -> None:
+        self._watch_s = when_s
+        self._watch = self._loop.call_at(when_s, self._check)
+
     def _check(self) -> None:
-        """The oldest call has the earliest deadline; one that is past means a stalled node."""
+        """The oldest call tells how the node does: slow, or past its time."""
         self._watch = None
         if not self._waiting:
             return
-        left_s = self._waiting[0][1] - self._loop.time()
-        if left_s > 0:
-            self._watch = self._loop.call_later(left_s, self._check)
-        else:
+        now_s, sent_s = self._loop.time(), self._waiting[0][1]
+        self._excused = not self._excused and now_s - self._watch_s > LATE_S
+        if self._excused:
+            self._look_at(now_s + GRACE_S)
+        elif now_s - sent_s >= self._timeout_s:
             self._drop(f"no answer within {self._timeout_s:g} s")
+        elif now_s - sent_s >= self._slow_s:
+            self._slow = f"no answer for {self._slow_s:g} s"
+            self._judge()
+            self._look_at(sent_s + self._timeout_s)
+        else:
+            self._look_at(sent_s + self._slow_s)
 
     # asyncio.Protocol
 
@@ -116,70 +155,141 @@ class Node(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
 
     def data_received(self, data: bytes) -> None:
-        reader, waiting = self._reader, self._waiting
         try:
-            reader.feed(data)
-            while (reply := reader.gets()) is not False:
-                future, _ = waiting.popleft()
-                if future.done():  # the caller was cancelled; the reply still had to be taken in order
-                    continue
+            self._reader.feed(data)
+        except hiredis.ProtocolError as error:
+            self._drop(f"not the Redis protocol: {error}")
+            return
+        if not self._reading_on:
+            self._hand_out(self._reader)
+
+    def _hand_out(self, reader: hiredis.Reader) -> None:
+        """Answers to their calls, in their order, a slice of them now and the rest in the next turns."""
+        if reader is not self._reader:  # that connection was lost
+            return
+        waiting, self._reading_on = self._waiting, False
+        try:
+            for _ in range(SLICE):
+                reply = reader.gets()
+                if reply is False:
+                    break
+                future, _sent_s = waiting.popleft()
                 if isinstance(reply, hiredis.ReplyError):
-                    future.set_exception(error_of(reply))
-                else:
+                    self._refused(future, error_of(reply))
+                elif not future.done():  # else the caller was cancelled; the reply had to be taken in order
                     future.set_result(reply)
+            else:
+                self._reading_on = True
+                self._loop.call_soon(self._hand_out, reader)
         except (hiredis.ProtocolError, IndexError) as error:
             self._drop(f"not the Redis protocol: {error}")
+            return
+        if self._slow and not (waiting and self._loop.time() - waiting[0][1] >= self._slow_s):
+            self._slow = ""
+            self._judge()
+            if self._watch is not None:  # it was set for the time-out
+                self._watch.cancel()
+                self._watch = None
+            if waiting:
+                self._look_at(waiting[0][1] + self._slow_s)
+
+    def _refused(self, future: asyncio.Future[Any], error: StoreError) -> None:
+        if not future.done():
+            future.set_exception(error)
+        if isinstance(error, (StoreUnavailable, AccessError)) and not isinstance(error, SlotMovingError):
+            self._doubt()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:  # else we ended it ourselves, and said why
             self._drop(str(exc) if exc else "the server closed the connection")
 
+    # whether it is up
+
+    def _judge(self) -> None:
+        self.why_down = self._away or self._slow or self._refusing
+        self.up = not self.why_down
+        self.was_up = self.was_up or self.up
+        # Each change once, the first try's failure too, and while it is down each reason once.
+        if self.up != ("" in self._told):
+            self._told.clear()
+        if self.why_down not in self._told and not self._closing:
+            self._told.add(self.why_down)
+            if self._on_state is not None:
+                self._on_state(self.up, self.why_down)
+
+    def _doubt(self) -> None:
+        """A call was refused: find out whether all are."""
+        if self._probing is None and self._on_connect is not None and not (self._away or self._closing):
+            self._probing = self._loop.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        assert self._on_connect is not None, "there is something to ask"
+        try:
+            while not self._away:
+                try:
+                    await self._on_connect(self)
+                except (AccessError, StoreSilent) as error:  # to be let in again takes a new connection
+                    if not self._away:
+                        self._drop(str(error))
+                    return
+                except StoreError as error:
+                    self._refusing = str(error)
+                else:
+                    self._refusing = ""
+                self._judge()
+                await asyncio.sleep(PROBE_S)  # also when all is well: one refusal in so long is looked into
+                if not self._refusing:
+                    return
+        finally:
+            self._probing = None
+
     # keeping it up
 
-    def _tell(self, up: bool, why: str) -> None:
-        """Each change once, the first try's failure too."""
-        if up is not self._told and self._on_state is not None and not self._closing:
-            self._told = up
-            self._on_state(up, why)
-
     def _drop(self, why: str) -> None:
-        self.up, self.why_down = False, why
+        self._away, self._slow, self._refusing = why, "", ""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
         self._out.clear()
+        self._reader, self._reading_on = hiredis.Reader(), False
         waiting, self._waiting = self._waiting, deque()
-        for future, _ in waiting:
+        self._fail(waiting, why)
+        self._lost.set()
+        self._judge()
+
+    def _fail(self, waiting: deque[tuple[asyncio.Future[Any], float]], why: str) -> None:
+        """Calls whose answers will not come any more."""
+        for _ in range(min(SLICE, len(waiting))):
+            future, _sent_s = waiting.popleft()
             if not future.done():
                 future.set_exception(
-                    StoreUnavailable(
-                        f"Redis at {self.address}: {why}; whether the call took effect is unknown"
-                    )
+                    StoreSilent(f"Redis at {self.address}: {why}; whether the call took effect is unknown")
                 )
                 future.exception()  # a caller that was cancelled does not collect it: no warning for that
-        self._lost.set()
-        self._tell(False, why)
+        if waiting:
+            self._loop.call_soon(self._fail, waiting, why)
 
     async def _keep(self) -> None:
         delay_s = 0.05
         while not self._closing:
-            self._reader = hiredis.Reader()
             self._lost.clear()
             try:
                 await self._connect()
+            except StoreSilent:  # it was lost again, and told why
+                pass
             except (OSError, StoreError, TimeoutError) as error:
-                self._drop(str(error) or type(error).__name__)
-            else:
-                self.up, self.was_up, self.why_down, delay_s = True, True, "", 0.05
-                self._tell(True, "")
+                self._drop(str(error) or f"no connection within {CONNECT_TIMEOUT_S:g} s")
+            if self._transport is not None:
+                self._away, delay_s = "", 0.05
+                self._judge()
                 await self._lost.wait()
-            # Back within half a second of the node's return, without all gateways knocking in step.
+            # Back within a moment of the node's return, without all gateways knocking in step.
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-            delay_s = min(delay_s * 2, 0.5)
+            delay_s = min(delay_s * 2, RECONNECT_MAX_S)
 
     async def _connect(self) -> None:
         a = self.address
-        async with asyncio.timeout(self._timeout_s):
+        async with asyncio.timeout(self._timeout_s if a.tls else CONNECT_TIMEOUT_S):
             if a.path is not None:
                 await self._loop.create_unix_connection(lambda: self, a.path)
             else:
@@ -198,7 +308,7 @@ class Node(asyncio.Protocol):
             await self._on_connect(self)
 
     def handshake_call(self, *args: Argument) -> asyncio.Future[Any]:
-        """For `on_connect` only: a call before the node counts as up."""
+        """For `on_connect` only: a call before the node counts as up, or while it does not."""
         return self._send(args)
 
     async def close(self) -> None:
@@ -207,5 +317,7 @@ class Node(asyncio.Protocol):
         self._drop("closed")
         if self._watch is not None:
             self._watch.cancel()
-        self._keeper.cancel()
-        await asyncio.gather(self._keeper, return_exceptions=True)
+        tasks = [task for task in (self._keeper, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

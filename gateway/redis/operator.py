@@ -25,7 +25,6 @@ from location_store.nodes import Command, Nodes
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
 _PAGE = 500
-_LONGEST_TTL_S = 7 * 86_400.0  # what the configuration allows; only the count's own clean-up hangs on it
 _ENTRY = re.compile(r"(?P<route>.+)/(?P<shard>[0-9]{1,3})/(?P<kind>[qx])/(?P<id>[0-9]+-[0-9]+)")
 
 
@@ -117,14 +116,18 @@ def retry(nodes: Nodes, entry: str, now_s: float, ttl_s: float) -> None:
     if not found:
         raise BadInput(f"no dead letter {entry!r}: `cxmyd parked list` shows their ids")
     fields = found[0][1]
+    name, expires_ms = fields.get(b"u", stream_id.encode()), int((now_s + ttl_s) * 1000)
+    parked = parked_key(of_tag(fields[b"s"].decode()))
+    # Listed before it is there (gateway.redis.park says why).
+    nodes.call(parked, "HSET", parked, name, expires_ms)
+    nodes.call(parked, "EXPIRE", parked, int(ttl_s) + 1)
     # Added before removed: if we die in between it is in both, and its mark keeps it from being answered
-    # twice.
+    # twice. `g` makes that mark another one than that of its death, under which it would count as answered.
     nodes.call(
-        waiting, "XADD", waiting, "*", "s", fields[b"s"], "t", fields[b"t"], "c", fields[b"c"], "h", "0",
-        "x", int((now_s + ttl_s) * 1000),
+        waiting, "XADD", waiting, "*", "s", fields[b"s"], "u", name, "t", fields[b"t"], "c", fields[b"c"],
+        "h", "0", "x", expires_ms, "g", stream_id,
     )  # fmt: skip
     nodes.call(dead, "XDEL", dead, stream_id)
-    _tally(nodes, fields[b"s"], 1, ttl_s)
 
 
 def drop(nodes: Nodes, entry: str) -> None:
@@ -135,16 +138,10 @@ def drop(nodes: Nodes, entry: str) -> None:
     if not found or not nodes.call(key, "XDEL", key, stream_id):
         raise BadInput(f"nothing parked under {entry!r}: `cxmyd parked list` shows the ids")
     if kind == b"q":
-        _tally(nodes, found[0][1][b"s"], -1, _LONGEST_TTL_S)
-
-
-def _tally(nodes: Nodes, tag: bytes, change: int, ttl_s: float) -> None:
-    """Count an entry that was put back or removed by hand among its subscriber's parked ones."""
-    key = parked_key(of_tag(tag.decode()))
-    if nodes.call(key, "INCRBY", key, change) > 0:
-        nodes.call(key, "EXPIRE", key, int(ttl_s) + 1)
-    else:
-        nodes.call(key, "DEL", key)
+        fields = found[0][1]
+        tries, parked = park_key(b"n", route, shard), parked_key(of_tag(fields[b"s"].decode()))
+        nodes.call(tries, "HDEL", tries, stream_id, f"{stream_id}/s")
+        nodes.call(parked, "HDEL", parked, fields.get(b"u", stream_id.encode()))
 
 
 def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]:

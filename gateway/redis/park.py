@@ -4,14 +4,48 @@ Each route (an SMSC or a listener's client) has a few shards; a shard is a strea
 dead ones, a lease for the process that works it off, and the number of tries of each entry. A subscriber's
 entries are all in one shard, in their order. Nothing readable is stored: number, text and addresses are one
 AEAD-sealed value, bound to the shard; expired sealed values are removed with their entry.
+
+A message is in two places, which in a cluster are two slots: its entry in the shard's stream, and its name in
+its subscriber's list of parked ones, by which a later message of his knows that it has to go behind. So no
+call can change both, and the order of the calls is what keeps the promise:
+
+    add     1. name into the list   2. entry, hold (and the copies asked for)   then the SMSC is told
+    leave   1. entry, tries, hold   2. name out of the list
+
+The name is there from before the entry is until after it is gone, so nothing overtakes. All of it may be
+said twice: a name is set and deleted, not counted, and an entry is deleted by its id.
+
+- A crash between the two calls leaves a name without an entry: his messages take the longer way through the
+  park until the message's time to live is over, which the name carries. Nothing else happens: after the
+  first of `add` the SMSC was told nothing and keeps the message; after the first of `leave` it is answered.
+- A crash after `add` and before the SMSC was told: it is parked and comes again. That goes behind it, and is
+  known by its mark when its turn comes: one answer.
+- `add` refused (full, OOM, READONLY, ...): the name is taken back, the SMSC keeps the message.
+- `add` without an answer (StoreSilent): the entry may be there or not; the SMSC is told to keep the message.
+  Once the store is back the entry is looked for by its name and removed (`tidy`), before this process works
+  on the shard. Where another one was faster, its answer's mark knows the redelivery that comes within
+  [dedup] window_s; one that comes later is answered once more: at most one extra for each message that was
+  in flight.
+- `add` with too few copies (Unconfirmed): the entry is held until it is confirmed, so nobody has begun with
+  it; it is removed, by `tidy` if need be, and the SMSC keeps the message.
+- `leave` without an answer, or refused: the message is answered and would be again once its mark is over.
+  `tidy` repeats it before this process works on the shard again. If the process dies before that: one extra.
+- A process that worked on an entry dies: its lease ends, another one takes over, and the entry is tried once
+  more: one extra answer at most, since the turn was its own.
+
+Its own first? No: an entry has nothing that binds it to who parked it, the answer leaves by any process's
+binds, and his order forbids two processes on one shard. Who has the lease works off all, the oldest first.
 """
 
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,18 +54,31 @@ from gateway.dialog.carrier import Carrier
 from gateway.flow.messages import Mo
 from gateway.flow.ports import Clock, Entry
 from gateway.redis.calls import Calls
+from gateway.redis.confirming import Unconfirmed
 from gateway.redis.keys import PARK_SHARDS, hold_key, of_tag, park_key, parked_key, shard_of, tag_of
 from gateway.redis.library import function
+from gateway.redis.parkroom import ParkFullError, Room
 from gateway.smpp.pdu import Address
-from location_store.errors import StoreError
+from location_store.errors import StoreError, StoreSilent
 from location_store.pseudonyms import Pseudonym
 
-OWN, MOVE, LEASE, TALLY = map(function, ("own", "move", "lease", "tally"))
+OWN, LEASE, TALLY, PARK, UNPARK, BURY = map(function, ("own", "lease", "tally", "park", "unpark", "bury"))
 
 #: A worker that stops renewing is taken over after this long.
 OWNER_LEASE_S = 3.0
 #: The dead are kept for an operator to see, at most so many in a shard.
 DEAD_LIMIT = 10_000
+#: Clocks of gateway and store may be so far apart when an entry is looked for by the time it was parked.
+SKEW_S = 60.0
+PAGE = 500
+
+
+class _Left(NamedTuple):
+    """An entry that has to go and perhaps has not. `stream_id` None: it may never have been there."""
+
+    who: Pseudonym
+    stream_id: bytes | None
+    since_s: float
 
 
 class UnreadableEntryError(StoreError):
@@ -97,94 +144,164 @@ class RedisPark:
         seal_keys: Sequence[bytes],
         answer_ttl_s: float,
         carriers: Mapping[str, Carrier],
+        rooms: Mapping[str, Room] = MappingProxyType({}),
+        unconfirmed_s: float = 0.0,
+        on_refused: Callable[[str, str], None] = lambda _route, _reason: None,
     ) -> None:
         """`seal_keys`: newest first. Sealed under the oldest, which processes have that do not know of a
-        rotation yet, and read under any.
+        rotation yet, and read under any. `rooms`: of each route that has a limit. `unconfirmed_s`: with
+        copies to wait for, how long until they are there or known to be too few. `on_refused` counts, by
+        route, what was not parked.
         """
         self._calls = calls
         self._clock = clock
         self._aeads = [AESGCM(key) for key in seal_keys]
         self._ttl_s = answer_ttl_s
         self._carriers = carriers
+        self._rooms = rooms
+        self._unconfirmed_s = unconfirmed_s
+        self._on_refused = on_refused
         self._token = secrets.token_hex(8).encode()
+        self._left: dict[tuple[str, int], dict[bytes, _Left]] = defaultdict(dict)  # by the entry's name
 
     def shards(self, route: str) -> Sequence[int]:
         return range(PARK_SHARDS)
 
     async def add(self, who: Pseudonym, mo: Mo, hold_s: float) -> bytes:
+        """Its handle, `<stream id>/<name>`, once it is parked. Raises StoreError when it is not."""
+        name = secrets.token_hex(8).encode()
+        try:
+            return await self._add(who, mo, name, hold_s)
+        except ParkFullError:
+            self._on_refused(mo.route, "full")
+            raise
+        except Unconfirmed as short:
+            self._on_refused(mo.route, "unconfirmed")
+            _length, *ids = short.reply
+            with suppress(StoreError):  # then `tidy` does it; the hold keeps everybody off until then
+                await self.remove(who, mo, (ids or [b"0-1"])[0] + b"/" + name)
+            raise
+        except StoreSilent:
+            self._on_refused(mo.route, "unknown")
+            self._left[mo.route, shard_of(who)][name] = _Left(who, None, self._clock.wall() - SKEW_S)
+            raise
+        except StoreError:
+            self._on_refused(mo.route, "store")
+            raise
+
+    async def _add(self, who: Pseudonym, mo: Mo, name: bytes, hold_s: float) -> bytes:
         shard = shard_of(who)
-        # Counted before it is there and until after it is gone: if we die in between, his messages take the
-        # longer way through the park until the count expires, but never overtake one another.
-        await self._tally(who, 1)
-        entry_id: bytes = await self._append(b"q", who, mo, "h", "1" if hold_s > 0 else "0")
-        if hold_s > 0:
-            key = hold_key(mo.route, shard, entry_id)
-            await self._calls.call(key, "SET", key, self._token, "PX", int(hold_s * 1000))
+        room = self._rooms.get(mo.route)
+        most: int | str = "" if room is None else await room.most(mo.route, shard)
+        await self._list(who, name, mo.received_s + self._ttl_s)
+        key, hold = park_key(b"q", mo.route, shard), hold_key(mo.route, shard, name)
+        hold_ms = int(max(hold_s, self._unconfirmed_s) * 1000)
+        fields = self._fields(who, mo, name, "h", "1" if hold_ms else "0")
+        try:
+            length, *ids = await self._calls.call_and_wait(
+                key, "FCALL", PARK, 2, key, hold, most, self._token, hold_ms, *fields
+            )
+        except (Unconfirmed, StoreSilent):
+            raise
+        except StoreError:
+            await self._unlist(who, name)
+            raise
+        if room is not None:
+            room.counted(mo.route, shard, length)
+            if not ids:
+                await self._unlist(who, name)
+                raise room.full()
+        entry_id: bytes = ids[0] + b"/" + name
+        if hold_ms and not hold_s:
+            with suppress(StoreError):  # it ends by itself
+                await self.unhold(who, mo, entry_id)
         return entry_id
 
-    async def _append(self, kind: bytes, who: Pseudonym, mo: Mo, *more: str) -> Any:
-        key = park_key(kind, mo.route, shard_of(who))
-        limit = ("MAXLEN", "~", DEAD_LIMIT) if kind == b"x" else ()
-        return await self._calls.call(
-            key,
-            "XADD",
-            key,
-            *limit,
-            "*",
-            "s",
-            tag_of(who),
-            "t",
-            int(mo.received_s * 1000),
-            "x",
-            int((mo.received_s + self._ttl_s) * 1000),
-            "c",
-            seal(self._aeads[-1], mo, park_key(b"q", mo.route, shard_of(who))),
-            *more,
-        )
+    def _fields(self, who: Pseudonym, mo: Mo, name: bytes, *more: str) -> list[bytes | str | int]:
+        sealed = seal(self._aeads[-1], mo, park_key(b"q", mo.route, shard_of(who)))
+        received_ms, expires_ms = int(mo.received_s * 1000), int((mo.received_s + self._ttl_s) * 1000)
+        return ["s", tag_of(who), "u", name, "t", received_ms, "x", expires_ms, "c", sealed, *more]
 
-    async def _tally(self, who: Pseudonym, change: int) -> None:
+    async def _list(self, who: Pseudonym, name: bytes, expires_s: float) -> None:
+        """Name a message among its subscriber's parked ones."""
         key = parked_key(who)
-        await self._calls.call(key, "FCALL", TALLY, 1, key, change, int(self._ttl_s) + 1)
+        expires_ms, ttl_s = int(expires_s * 1000), int(self._ttl_s) + 1
+        await self._calls.call(key, "FCALL", TALLY, 1, key, name, max(1, expires_ms), ttl_s)
+
+    async def _unlist(self, who: Pseudonym, name: bytes) -> None:
+        """Nothing was parked under this name. One that stays delays his messages for its time to live."""
+        key = parked_key(who)
+        with suppress(StoreError):
+            await self._calls.call(key, "FCALL", TALLY, 1, key, name, 0, 0)
 
     async def unhold(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None:
-        key = hold_key(mo.route, shard_of(who), entry_id)
+        _, name = _parts(entry_id)
+        key = hold_key(mo.route, shard_of(who), name)
         await self._calls.call(key, "DEL", key)
 
     async def remove(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None:
+        stream_id, name = _parts(entry_id)
         shard = shard_of(who)
-        key = park_key(b"q", mo.route, shard)
-        await self._calls.call(key, "XDEL", key, entry_id)
-        tries = park_key(b"n", mo.route, shard)
-        await self._calls.call(tries, "HDEL", tries, entry_id)
-        await self.unhold(who, mo, entry_id)
-        await self._tally(who, -1)
+        try:
+            await self._unpark(mo.route, shard, who, stream_id, name)
+        except StoreError:
+            self._left[mo.route, shard][name] = _Left(who, stream_id, 0.0)
+            raise
+
+    async def _unpark(self, route: str, shard: int, who: Pseudonym, stream_id: bytes, name: bytes) -> None:
+        keys = [park_key(b"q", route, shard), park_key(b"n", route, shard), hold_key(route, shard, name)]
+        await self._calls.call(keys[0], "FCALL", UNPARK, len(keys), *keys, stream_id)
+        key = parked_key(who)
+        await self._calls.call(key, "FCALL", TALLY, 1, key, name, 0, 0)
+
+    async def tidy(self, route: str, shard: int) -> None:
+        """Remove what has to go and may still be there. Raises StoreError when that is not certain."""
+        left = self._left.get((route, shard))
+        if not left:
+            return
+        nowhere = [name for name, entry in left.items() if entry.stream_id is None]
+        if nowhere:
+            since_ms = max(0, int(min(left[name].since_s for name in nowhere) * 1000))
+            found = await self._find(route, shard, set(nowhere), b"%d" % since_ms)
+            for name in nowhere:
+                left[name] = left[name]._replace(stream_id=found.get(name, b"0-1"))
+        for name, entry in list(left.items()):
+            assert entry.stream_id is not None, "found, or nowhere"
+            await self._unpark(route, shard, entry.who, entry.stream_id, name)
+            left.pop(name, None)
+
+    async def _find(self, route: str, shard: int, names: set[bytes], start: bytes) -> dict[bytes, bytes]:
+        """The stream ids of the entries of these names."""
+        key = park_key(b"q", route, shard)
+        found: dict[bytes, bytes] = {}
+        while True:
+            page = await self._calls.call(key, "XRANGE", key, start, "+", "COUNT", PAGE)
+            for stream_id, flat in page:
+                name = _dict(flat).get(b"u")
+                if name in names:
+                    found[name] = stream_id
+            if len(page) < PAGE:
+                return found
+            start = b"(" + page[-1][0]
 
     async def bury(self, who: Pseudonym, mo: Mo, entry_id: bytes | None, reason: str) -> None:
-        died_ms = int(self._clock.wall() * 1000)
-        if entry_id is None:
-            await self._append(b"x", who, mo, "r", reason, "d", str(died_ms))
+        if entry_id is not None:
+            await self._bury(mo.route, shard_of(who), who, entry_id, reason)
             return
-        await self.bury_id(mo.route, shard_of(who), entry_id, reason)
-        await self._tally(who, -1)
+        key = park_key(b"x", mo.route, shard_of(who))
+        name = secrets.token_hex(8).encode()
+        fields = self._fields(who, mo, name, "r", reason, "d", str(int(self._clock.wall() * 1000)))
+        await self._calls.call(key, "XADD", key, "MAXLEN", "~", DEAD_LIMIT, "*", *fields)
 
-    async def bury_id(self, route: str, shard: int, entry_id: bytes, reason: str) -> None:
-        """Bury an entry by its id alone (one that cannot be opened has no sender we could know)."""
-        waiting, dead = park_key(b"q", route, shard), park_key(b"x", route, shard)
-        await self._calls.call(
-            waiting,
-            "FCALL",
-            MOVE,
-            2,
-            waiting,
-            dead,
-            entry_id,
-            "r",
-            reason,
-            "d",
-            int(self._clock.wall() * 1000),
-        )
-        tries = park_key(b"n", route, shard)
-        await self._calls.call(tries, "HDEL", tries, entry_id)
+    async def _bury(self, route: str, shard: int, who: Pseudonym, entry_id: bytes, reason: str) -> None:
+        stream_id, name = _parts(entry_id)
+        keys = [park_key(kind, route, shard) for kind in (b"q", b"n")]
+        keys += [hold_key(route, shard, name), park_key(b"x", route, shard)]
+        died_ms = int(self._clock.wall() * 1000)
+        fields = ("r", reason, "d", died_ms)
+        await self._calls.call(keys[0], "FCALL", BURY, len(keys), *keys, stream_id, DEAD_LIMIT, *fields)
+        key = parked_key(who)
+        await self._calls.call(key, "FCALL", TALLY, 1, key, name, 0, 0)
 
     async def depths(self, route: str) -> tuple[int, int]:
         """How many of the route's entries wait, and how many are dead."""
@@ -201,25 +318,48 @@ class RedisPark:
         key = park_key(b"o", route, shard)
         await self._calls.call(key, "FCALL", LEASE, 1, key, self._token, 0)
 
-    async def entries(self, route: str, shard: int, limit: int) -> list[Entry]:
+    async def entries(self, route: str, shard: int, limit: int, after: bytes = b"") -> list[Entry]:
         key = park_key(b"q", route, shard)
+        start = b"(" + _parts(after)[0] if after else b"-"
+        page = await self._calls.call(key, "XRANGE", key, start, "+", "COUNT", limit)
+        read = [(stream_id, _dict(flat)) for stream_id, flat in page]
+        held = await self._held(route, shard, [fields for _, fields in read if fields.get(b"h") == b"1"])
         found = []
-        for entry_id, flat in await self._calls.call(key, "XRANGE", key, "-", "+", "COUNT", limit):
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        for stream_id, fields in read:
+            name = fields.get(b"u", stream_id)
+            entry_id = stream_id + b"/" + name
+            who = of_tag(fields[b"s"].decode())
             try:
                 mo = unseal(self._aeads, fields[b"c"], key, route, self._carriers)
             except UnreadableEntryError:
-                await self.bury_id(route, shard, entry_id, "unreadable")
+                await self._bury(route, shard, who, entry_id, "unreadable")
                 continue
-            held = False
-            if fields.get(b"h") == b"1":
-                hold = hold_key(route, shard, entry_id)
-                held = bool(await self._calls.call(hold, "EXISTS", hold))
-            who = of_tag(fields[b"s"].decode())
-            found.append(Entry(entry_id, who, fields[b"s"], mo, int(fields[b"x"]) / 1000, held))
+            if b"g" in fields:  # put back by an operator: the mark of its death is not its own any more
+                mo = mo._replace(digest=blake2b(mo.digest + fields[b"g"], digest_size=16).digest())
+            expires_s = int(fields[b"x"]) / 1000
+            found.append(Entry(entry_id, who, fields[b"s"], mo, expires_s, name in held))
         return found
 
-    async def count_try(self, route: str, shard: int, entry_id: bytes) -> int:
+    async def _held(self, route: str, shard: int, entries: Sequence[Mapping[bytes, bytes]]) -> set[bytes]:
+        """Of these entries, the names of those whose first attempt is still under way."""
+        names = [fields[b"u"] for fields in entries if b"u" in fields]
+        keys = [hold_key(route, shard, name) for name in names]
+        there = await asyncio.gather(*(self._calls.call(key, "EXISTS", key) for key in keys))
+        return {name for name, exists in zip(names, there, strict=True) if exists}
+
+    async def count(self, route: str, shard: int, entry_id: bytes, *, fault: bool) -> int:
         key = park_key(b"n", route, shard)
-        tries: int = await self._calls.call(key, "HINCRBY", key, entry_id, 1)
-        return tries
+        stream_id, _name = _parts(entry_id)
+        field = stream_id if fault else stream_id + b"/s"
+        count: int = await self._calls.call(key, "HINCRBY", key, field, 1)
+        return count
+
+
+def _parts(entry_id: bytes) -> tuple[bytes, bytes]:
+    """The stream id and the name in an entry's handle."""
+    stream_id, _, name = entry_id.partition(b"/")
+    return stream_id, name
+
+
+def _dict(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -83,6 +83,9 @@ class Metrics:
         self.park = Gauge(
             "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
         )
+        self.not_parked = Counts(
+            "cxmyd_not_parked", "Messages that could not be parked, by reason", ("route", "reason"), registry
+        )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
         self.links = Links(registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
@@ -92,6 +95,11 @@ class Metrics:
             registry=registry,
         )
         self.limit = Gauge("cxmyd_messages_limit", "Messages that may be under way now", registry=registry)
+        self.loop_lag = Gauge(
+            "cxmyd_loop_lag_seconds",
+            "Worst delay of the event loop in the last 10 to 20 seconds",
+            registry=registry,
+        )
         # What a leak would make grow; memory and file descriptors are the process collector's.
         self.tasks = Gauge("cxmyd_tasks", "Tasks of the event loop", registry=registry)
         self.timers = Gauge("cxmyd_timers", "Timers of the links that are due later", registry=registry)
@@ -111,6 +119,13 @@ class Metrics:
         return [
             {"carrier": carrier, "result": result, "reason": reason, "count": count}
             for (carrier, result, reason), count in sorted(self.ended_total.counts.items())
+        ]
+
+    def unparked(self) -> list[dict[str, Any]]:
+        """What could not be parked since the start: route, reason, count."""
+        return [
+            {"route": route, "reason": reason, "count": count}
+            for (route, reason), count in sorted(self.not_parked.counts.items())
         ]
 
     def not_a_query(self, route: str, kind: str, count: int) -> None:

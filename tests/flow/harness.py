@@ -15,8 +15,10 @@ from gateway.flow.messages import ACCEPTED, Mo, Mt, Outcome, Verdict
 from gateway.flow.parkworker import ParkWorker
 from gateway.flow.pipeline import Limits, Pipeline
 from gateway.redis.calls import Calls
+from gateway.redis.confirming import Copies
 from gateway.redis.library import LIBRARY
 from gateway.redis.park import RedisPark
+from gateway.redis.parkroom import Room
 from gateway.redis.turns import RedisTurns
 from gateway.smpp.pdu import Address
 from gateway.web.metrics import Metrics
@@ -99,15 +101,30 @@ def pseudonyms(folder: Path) -> Pseudonyms:
 
 @asynccontextmanager
 async def process(
-    url: str, folder: Path, *, after_s: float = 0.3, lease_s: float = 1.0, answer_ttl_s: float = 60.0
+    url: str,
+    folder: Path,
+    *,
+    after_s: float = 0.3,
+    lease_s: float = 1.0,
+    answer_ttl_s: float = 60.0,
+    timeout_s: float = 1.0,
+    limit: int = 0,
+    copies: Copies | None = None,
 ) -> AsyncIterator[Process]:
     clock = MonotonicClock(asyncio.get_running_loop())
     names = pseudonyms(folder)
-    calls = Calls(url, library=LIBRARY, timeout_s=1.0)
+    calls = Calls(url, library=LIBRARY, timeout_s=timeout_s, copies=copies)
     assert await calls.wait_up(5.0)
     smsc, metrics = ScriptedSmsc(), Metrics()
     park = RedisPark(
-        calls, clock=clock, seal_keys=names.subkeys("park"), answer_ttl_s=answer_ttl_s, carriers=CARRIERS
+        calls,
+        clock=clock,
+        seal_keys=names.subkeys("park"),
+        answer_ttl_s=answer_ttl_s,
+        carriers=CARRIERS,
+        rooms={ROUTE: Room(calls, clock, carrier="plain", limit=limit, routes=[ROUTE])} if limit else {},
+        unconfirmed_s=0.0 if copies is None else 5.0,
+        on_refused=metrics.not_parked.add,
     )
     pipeline = Pipeline(
         turns=RedisTurns(calls, dedup_window_s=30, lease_s=lease_s, monotonic=time.monotonic),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ Scenario = Callable[[Process], Awaitable[None]]
 
 @pytest.fixture
 def run(redis_url: str, tmp_path: Path) -> Callable[..., None]:
-    def go(scenario: Scenario, **settings: float) -> None:
+    def go(scenario: Scenario, **settings: Any) -> None:
         async def main() -> None:
             async with process(redis_url, tmp_path, **settings) as p:
                 await scenario(p)

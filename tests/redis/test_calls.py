@@ -10,7 +10,7 @@ import pytest
 from gateway.redis.calls import Calls, addresses_of
 from gateway.redis.library import LIBRARY, function
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
-from location_store.replies import FunctionMissingError, RedirectError, SlotMovingError, error_of
+from location_store.replies import AccessError, FunctionMissingError, RedirectError, SlotMovingError, error_of
 from tests.conftest import RedisServer
 
 OwnRedis = Callable[..., RedisServer]
@@ -50,8 +50,8 @@ def test_credentials_are_unquoted() -> None:
         ("ERR Error running script: -NOREPLICAS Not enough good replicas to write.", StoreUnavailable),
         ("MISCONF Redis is configured to save RDB snapshots", StoreUnavailable),
         ("CLUSTERDOWN Hash slot not served", StoreUnavailable),
-        ("NOAUTH Authentication required.", StoreRefused),
-        ("NOPERM this user has no permissions", StoreRefused),
+        ("NOAUTH Authentication required.", AccessError),
+        ("NOPERM this user has no permissions", AccessError),
         ("MOVED 3999 127.0.0.1:6381", RedirectError),
         ("ASK 3999 127.0.0.1:6381", RedirectError),
         ("ERR Function not found", FunctionMissingError),
