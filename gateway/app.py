@@ -138,6 +138,7 @@ class Gateway:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        parts.lag.start()
         self._publishing = asyncio.create_task(self._publish(on_fatal))
         log.info("gateway.started", worker=self.me.index, workers=self.me.total, redis=config.redis.shown_url)
 

@@ -68,6 +68,7 @@ class Parts:
     deliveries: Deliveries
     clock: Clock
     sweeping: Sweeping
+    lag: LoopLag
     http: Http = field(init=False)
     others: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     queues: list[dict[str, Any]] = field(default_factory=list)  # of the park, as last looked at
@@ -275,6 +276,7 @@ def assemble(
         deliveries,
         clock,
         sweeping,
+        lag,
     )
     metrics.links.look = lambda: status.healths(links, listeners)
     parts.http = Http(metrics.registry, parts.status)

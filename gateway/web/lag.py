@@ -16,6 +16,9 @@ class LoopLag:
         self._worst_s = self._worst_before_s = 0.0
         self._span_ends_s = loop.time() + SPAN_S
         self._due_s = 0.0
+
+    def start(self) -> None:
+        """From now on; what making the process took is no delay of anybody's."""
         self._wait()
 
     @property
