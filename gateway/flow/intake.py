@@ -61,7 +61,8 @@ class Intake:
         self._pseudonyms = pseudonyms
         self._numbers = numbers
         self._country = default_country
-        self._digest_key = pseudonyms.subkey("dedup")
+        # Under the oldest key of the file, so that old and new processes agree while it is being rotated.
+        self._digest_key = pseudonyms.subkeys("dedup")[-1]
 
     def is_ours(self, number: str) -> bool:
         """Whether it is a number of a carrier in use, or an extension of one."""
@@ -81,9 +82,10 @@ class Intake:
         msisdn = self._msisdn(pdu)
         if msisdn is None:
             return self._alone(pdu, line, what, now_s)
+        message = self._parts_digest(pdu, line, what.concat)
         parts = await self._parts.add(
             self._pseudonyms.of(msisdn),
-            self._parts_digest(pdu, line, what.concat),
+            message,
             index=what.concat.index,
             total=what.concat.total,
             payload=_piece(pdu, what, line).sealable(),
@@ -91,14 +93,14 @@ class Intake:
         if isinstance(parts, Incomplete):
             return parts
         text = text_of([Piece.of(part) for part in parts])
-        # Each part has its own id of the SMSC, so a joined message is recognised by its content.
-        source, destination = _digits(pdu.source.digits), _digits(pdu.destination.digits)
-        digest = self._keyed(_told_apart([b"joined", source, destination, *parts]))
+        # Each part has its own id of the SMSC, so a joined message is recognised by its content; and by its
+        # reference, which a phone changes with each message, so that the same text sent again is another.
+        digest = self._keyed(_told_apart([b"joined", message, *parts]))
         return self._mo(pdu, line, text, digest, now_s)
 
     def _alone(self, pdu: Sm | DataSm, line: Line, what: Content, now_s: float) -> Mo:
         text = text_of((_piece(pdu, what, line),))
-        return self._mo(pdu, line, text, self._digest(pdu, line, what.data), now_s)
+        return self._mo(pdu, line, text, self._digest(pdu, line, what.header + what.data), now_s)
 
     def _mo(self, pdu: Sm | DataSm, line: Line, text: str, digest: bytes, now_s: float) -> Mo:
         return Mo(
@@ -126,11 +128,13 @@ class Intake:
 
     def _digest(self, pdu: Sm | DataSm, line: Line, data: bytes) -> bytes:
         """The same for a redelivery, by the SMSC's own id where it sends one, else by all that the
-        subscriber sent.
+        subscriber sent: `data` with its header.
         """
         smsc_id = pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) if pdu.tlvs else None
         if smsc_id:
-            return self._keyed(_told_apart([b"id", line.route.encode(), _digits(pdu.source.digits), smsc_id]))
+            # By the carrier: a message that comes again may come by another link to the same SMSC.
+            carrier, source = line.carrier.name.encode(), _digits(pdu.source.digits)
+            return self._keyed(_told_apart([b"id", carrier, source, smsc_id]))
         source, destination = _digits(pdu.source.digits), _digits(pdu.destination.digits)
         return self._keyed(  # as `_told_apart` would write it, nearly; this one is for every message
             b"4:text%d:%b%d:%b%c%b"

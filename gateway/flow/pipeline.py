@@ -105,13 +105,40 @@ class Pipeline:
         if mo.msisdn is None:
             self._end(mo, Result(Work.DONE, "not_a_subscriber"), self._clock.monotonic())
             return True
+        who = self._pseudonyms.of(mo.msisdn)
         try:
-            await self._park.add(self._pseudonyms.of(mo.msisdn), mo, 0)
+            if await self._seen(mo, who):  # sent again, as the peer had no response in time
+                self._end(mo, _NO_TURN[Answered], self._clock.monotonic())
+                return True
+            await self._park.add(who, mo, 0)
         except StoreError as error:
             self._recorder.failed("park", error)
             return False
         self._recorder.parked(mo.carrier.name, "listener")
+        await self._mark(mo, who)
         return True
+
+    async def _seen(self, mo: Mo, who: Pseudonym) -> bool:
+        older = self._older(mo)
+        return await self._turns.seen(who, mo.digest) or (
+            older is not None and await self._turns.seen(older, mo.digest)
+        )
+
+    async def _mark(self, mo: Mo, who: Pseudonym | None, *, answered: bool = False) -> None:
+        """Mark a message beside its turn, also for processes that do not know the newest key yet. Where that
+        fails, a redelivery of a parked one is parked behind it, and recognised once this one is answered.
+        """
+        try:
+            for name in (who, self._older(mo)):
+                if name is not None:
+                    await self._turns.mark(name, mo.digest, answered=answered)
+        except StoreError as error:
+            self._recorder.failed("mark", error)
+
+    def _older(self, mo: Mo) -> Pseudonym | None:
+        """Who the sender is under the older key, while there is one."""
+        older = self._pseudonyms.older
+        return None if older is None or mo.msisdn is None else older.of(mo.msisdn)
 
     async def attempt(self, mo: Mo) -> Result:
         """One attempt at answering; never raises. The park's worker calls it for what is parked."""
@@ -172,10 +199,10 @@ class Pipeline:
             self._next_in_line(mo.msisdn)
 
     def _begin(self, mo: Mo, who: Pseudonym, fresh: bool) -> Awaitable[Turn | Answered | Busy | Behind]:
-        older = self._pseudonyms.older
-        if older is None or mo.msisdn is None:
+        older = self._older(mo)
+        if older is None:
             return self._turns.begin(who, mo.digest, fresh=fresh)
-        return self._turns.begin_rotating(who, older.of(mo.msisdn), mo.digest, fresh=fresh)
+        return self._turns.begin_rotating(who, older, mo.digest, fresh=fresh)
 
     async def _begin_later(self, mo: Mo, who: Pseudonym, fresh: bool) -> Turn | Answered | Busy | Behind:
         """Another process has the turn: ask again for as long as a message may take."""
@@ -208,6 +235,8 @@ class Pipeline:
             await self._turns.finish(who, mo.digest, turn.token, saying.state, saying.state_ttl_s)
         except StoreError as error:
             return await self._finish_later(mo, who, turn, saying, error)
+        if self._pseudonyms.older is not None:
+            await self._mark(mo, None, answered=True)
         return Result(Work.DONE, saying.reason)
 
     async def _not_sent(self, mo: Mo, who: Pseudonym, turn: Turn, saying: Saying, outcome: Outcome) -> Result:
@@ -217,7 +246,9 @@ class Pipeline:
             await self._turns.abandon(who, turn.token)
             return Result(Work.LATER, outcome.reason, counts=outcome.reason not in _NOT_ITS_FAULT)
         # The words did not reach him, so the dialog did not move: only the mark and the lease.
-        await self._turns.finish(who, mo.digest, turn.token, None, 0)
+        # An operator may have it tried again, so it is not marked as answered.
+        await self._turns.finish(who, mo.digest, turn.token, None, 0, answered=False)
+        await self._mark(mo, None)
         return Result(Work.DEAD, outcome.reason)
 
     async def _finish_later(
@@ -339,4 +370,5 @@ class _Flight:
             p._recorder.failed("park", error)
             return None
         p._recorder.parked(self._mo.carrier.name, reason)
+        await p._mark(self._mo, self.who)
         return entry_id

@@ -24,7 +24,7 @@ class Turn(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """This very message has been answered: a redelivery."""
+    """A redelivery: this very message has been answered, or (if it comes from the SMSC) is parked or dead."""
 
 
 class Busy(NamedTuple):
@@ -51,12 +51,23 @@ class Turns(Protocol):
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
         """Store the state (empty: none) while the turn goes on; False when the lease had ended."""
 
+    async def seen(self, who: Pseudonym, digest: bytes) -> bool:
+        """Whether the message is a redelivery; without a turn."""
+
+    async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> None:
+        """Mark the message beside its turn: as answered, or as one in good hands, parked or dead."""
+
     async def finish(
-        self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
+        self,
+        who: Pseudonym,
+        digest: bytes,
+        token: bytes,
+        state: bytes | None,
+        ttl_s: int,
+        *,
+        answered: bool = True,
     ) -> bool:
-        """Mark the message answered, store the state (None: unchanged; ttl_s 0: none any more), end the
-        lease.
-        """
+        """Mark the message, store the state (None: unchanged; ttl_s 0: none any more), end the lease."""
 
     async def extend(self, who: Pseudonym, token: bytes, lease_s: float) -> None: ...
 

@@ -5,14 +5,16 @@
 -- A turn begins: one round trip for all that a conversation needs.
 -- keys: state, lease, mark, bucket of the record, parked;
 -- args: field, token, lease_ms, process, '1' when the message comes from the SMSC and not from the park
--- -> {2} this very message was answered within the redelivery window
+-- -> {2} this very message was answered within the redelivery window; or is in good hands otherwise, which only counts for
+--    a message that comes from the SMSC
 --    {1} another process has this subscriber's turn
 --    {3} earlier messages of his are parked: this one goes behind them
 --    {0, state, record} the turn is ours until the lease ends
 -- What is listed as parked counts until its time to live is over: a name that was left behind blocks nobody for longer.
 -- A process has one turn of a subscriber at a time, so a lease of its own is one whose begin it was never answered.
 local function begin(keys, args)
-  if redis.call('EXISTS', keys[3]) == 1 then return {2} end
+  local mark = redis.call('GET', keys[3])
+  if mark == '1' or (mark and args[5] == '1') then return {2} end
   local parked = args[5] == '1' and redis.call('HVALS', keys[5]) or {}
   if #parked > 0 then
     local time = redis.call('TIME')
@@ -63,11 +65,21 @@ local function unpark(keys, args)
   return redis.call('XDEL', keys[1], args[1])
 end
 
+-- What becomes of a message beside its turn: '1' it was answered; '0' it is in good hands, parked or dead, so that a
+-- redelivery is neither. An answered one stays that.
+-- keys: mark; args: mark, mark_ms -> 1, or 0 when it had one
+local function mark(keys, args)
+  if args[1] == '0' and redis.call('EXISTS', keys[1]) == 1 then return 0 end
+  redis.call('SET', keys[1], args[1], 'PX', args[2])
+  return 1
+end
+
 -- A turn ends: the message is marked as answered, the dialog moves on, the next one may begin.
--- keys: state, lease, mark; args: token, mark_ms, state ('' = unchanged), ttl_s (0 = no state any more)
+-- keys: state, lease, mark; args: token, mark_ms, state ('' = unchanged), ttl_s (0 = no state any more),
+--       mark
 -- -> 1, or 0 when the lease had ended (whoever has the turn now writes the state; ours is void)
 local function finish(keys, args)
-  redis.call('SET', keys[3], '1', 'PX', args[2])
+  redis.call('SET', keys[3], args[5], 'PX', args[2])
   if redis.call('GET', keys[2]) ~= args[1] then return 0 end
   if args[4] == '0' then
     redis.call('DEL', keys[1])
@@ -228,6 +240,7 @@ redis.register_function('cxmyd_alive_@V@', alive)
 redis.register_function('cxmyd_begin_@V@', begin)
 redis.register_function('cxmyd_keep_@V@', keep)
 redis.register_function('cxmyd_tally_@V@', tally)
+redis.register_function('cxmyd_mark_@V@', mark)
 redis.register_function('cxmyd_finish_@V@', finish)
 redis.register_function('cxmyd_lease_@V@', lease)
 redis.register_function('cxmyd_own_@V@', own)

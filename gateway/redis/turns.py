@@ -19,8 +19,8 @@ from location_store.pseudonyms import Pseudonym
 from location_store.store import bucket_key
 
 # All that stays the same is encoded once: a command of bytes is packed in half the time.
-BEGIN, KEEP, FINISH, LEASE, JOIN = (
-    function(name).encode() for name in ("begin", "keep", "finish", "lease", "join")
+BEGIN, KEEP, MARK, FINISH, LEASE, JOIN = (
+    function(name).encode() for name in ("begin", "keep", "mark", "finish", "lease", "join")
 )
 
 #: The parts of a long message are seconds apart; the SMSC redelivers for much longer than a phone sends.
@@ -76,14 +76,18 @@ class RedisTurns:
     async def begin_rotating(
         self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool
     ) -> Turn | Answered | Busy | Behind:
-        key, bucket = state_key(older), bucket_key(older)
-        turn, state, record = await asyncio.gather(
+        key, bucket, mark = state_key(older), bucket_key(older), mark_key(older, digest)
+        turn, state, record, marked = await asyncio.gather(
             self.begin(who, digest, fresh=fresh),
             self._calls.call(key, b"GET", key),
             self._calls.call(bucket, b"HGET", bucket, older.field),
+            self._calls.call(mark, b"GET", mark),
         )
         if not isinstance(turn, Turn):
             return turn
+        if marked == b"1" or (marked and fresh):  # by a process that does not know the new key yet
+            await self.abandon(who, turn.token)
+            return Answered()
         # A lock outlasts the rotation: the old state holds until there is a new one.
         return turn._replace(state=turn.state or state or b"", older=record)
 
@@ -92,8 +96,23 @@ class RedisTurns:
         ours = await self._calls.call(key, b"FCALL", KEEP, 2, key, lease_key(who), token, state, ttl_s)
         return bool(ours)
 
+    async def seen(self, who: Pseudonym, digest: bytes) -> bool:
+        key = mark_key(who, digest)
+        return await self._calls.call(key, b"GET", key) is not None
+
+    async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> None:
+        key = mark_key(who, digest)
+        await self._calls.call(key, b"FCALL", MARK, b"1", key, b"%d" % answered, self._mark_ms)
+
     async def finish(
-        self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
+        self,
+        who: Pseudonym,
+        digest: bytes,
+        token: bytes,
+        state: bytes | None,
+        ttl_s: int,
+        *,
+        answered: bool = True,
     ) -> bool:
         key = state_key(who)
         # An empty blob with a time limit means "unchanged", so only an explicit ttl of 0 removes a state.
@@ -110,6 +129,7 @@ class RedisTurns:
             self._mark_ms,
             state or b"",
             ttl,
+            b"%d" % answered,
         )
         return bool(ours)
 

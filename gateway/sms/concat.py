@@ -36,12 +36,16 @@ class Concat:
 
 
 class Content(NamedTuple):
-    """`header_length`: of the user data header that was removed, its length octet included."""
+    """`header`: the user data header that was removed, its length octet included."""
 
     data: bytes
     concat: Concat | None = None
     shifts: Shifts = GSM_TABLES
-    header_length: int = 0
+    header: bytes = b""
+
+    @property
+    def header_length(self) -> int:
+        return len(self.header)
 
 
 def content(pdu: Sm | DataSm) -> Content:
@@ -86,7 +90,7 @@ def _behind_header(data: bytes) -> Content:
             single = element[0]
         elif identifier == _LOCKING_SHIFT and length == 1:
             locking = element[0]
-    return Content(data[end:], concat, Shifts(locking, single), end)
+    return Content(data[end:], concat, Shifts(locking, single), data[:end])
 
 
 def _concat_of_tlvs(pdu: Sm | DataSm) -> Concat | None:

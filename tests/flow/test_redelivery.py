@@ -1,0 +1,196 @@
+"""The same message again: in another process, while it is parked, when it is dead, under a new key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.flow.messages import Outcome, Sending, Verdict, Work
+from location_store.keys import KeyFile
+from tests.flow.harness import PROMPT, Process, mo, process, until
+
+Scenario = Callable[[Process, Process], Awaitable[None]]
+NO_LINK = Outcome(Sending.LATER, "no_link")
+REFUSED = Outcome(Sending.REFUSED, "ESME_RINVDSTADR")
+
+
+@pytest.fixture
+def run(redis_url: str, tmp_path: Path) -> Callable[..., None]:
+    """Two processes of one store."""
+
+    def go(scenario: Scenario, **settings: Any) -> None:
+        async def main() -> None:
+            async with (
+                process(redis_url, tmp_path, **settings) as one,
+                process(redis_url, tmp_path, **settings) as other,
+            ):
+                await scenario(one, other)
+
+        asyncio.run(main())
+
+    return go
+
+
+async def _is_empty(p: Process) -> bool:
+    return await p.waiting() == 0
+
+
+def test_of_a_parked_message_there_is_one_entry(run: Callable[..., None]) -> None:
+    """Without a link, and with one again: acknowledged in both processes, parked once, answered once."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        one.smsc.outcomes = [NO_LINK]
+        message = mo()
+        for p in (one, one, other):
+            assert await p.deliver(message) is Verdict.ACK
+        assert await one.waiting() == 1
+        one.worker.start()
+        await until(lambda: _is_empty(one))
+        for p in (one, other):
+            assert await p.deliver(message) is Verdict.ACK
+        assert len(one.smsc.sent) == 2  # the first of them met no link
+        assert other.smsc.sent == []
+
+    run(scenario)
+
+
+def test_while_a_slow_answer_is_under_way(run: Callable[..., None]) -> None:
+    """It is parked with its attempt going on: a copy in either process is acknowledged as soon as it is, and
+    parked by neither.
+    """
+
+    async def scenario(one: Process, other: Process) -> None:
+        one.smsc.gate = asyncio.Event()
+        message = mo()
+        first = asyncio.ensure_future(one.deliver(message))
+        await until(lambda: one.smsc.sent)
+        assert await other.deliver(message) is Verdict.ACK
+        assert await first is Verdict.ACK
+        assert await other.deliver(message) is Verdict.ACK
+        assert await one.waiting() == 1
+        one.smsc.gate.set()
+        await until(lambda: _is_empty(one))
+        assert len(one.smsc.sent) == 1
+        assert other.smsc.sent == []
+
+    run(scenario, after_s=0.2)
+
+
+def test_what_was_refused_for_good_is_dead_once_and_may_be_tried_again(run: Callable[..., None]) -> None:
+    """A redelivery is acknowledged, for the message's end is recorded. An operator's retry is none."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        one.smsc.outcomes = [REFUSED]
+        message = mo()
+        for p in (one, other):
+            assert await p.deliver(message) is Verdict.ACK
+        assert await one.dead() == ["ESME_RINVDSTADR"]
+        assert other.smsc.sent == []
+        result = await other.pipeline.attempt(message)
+        assert result.work is Work.DONE
+        assert len(other.smsc.sent) == 1
+        assert (await other.pipeline.attempt(message)).reason == "redelivered"
+
+    run(scenario)
+
+
+def test_what_expired_in_the_park_is_not_answered_by_its_copy(run: Callable[..., None]) -> None:
+    async def scenario(one: Process, other: Process) -> None:
+        one.smsc.outcomes = [NO_LINK]
+        message = mo()
+        assert await one.deliver(message) is Verdict.ACK
+        one.worker.start()
+        await until(lambda: _is_empty(one))
+        assert await one.dead() == ["expired"]
+        assert await other.deliver(message) is Verdict.ACK
+        assert await one.dead() == ["expired"]
+        assert other.smsc.sent == []
+
+    run(scenario, answer_ttl_s=0.0)
+
+
+def test_a_client_that_submits_again_is_given_the_same_entry(run: Callable[..., None]) -> None:
+    """One that had no response in time, by any process: parked once, answered once, also afterwards."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        message = mo()
+        for p in (one, one, other):
+            assert await p.pipeline.accept(message)
+        assert await one.waiting() == 1
+        one.worker.start()
+        await until(lambda: _is_empty(one))
+        assert await other.pipeline.accept(message)
+        assert await other.waiting() == 0
+        assert len(one.smsc.sent) == 1
+
+    run(scenario)
+
+
+def test_copies_that_were_parked_all_the_same_are_answered_once(run: Callable[..., None]) -> None:
+    """The store took the entries and not the marks, so each copy was parked behind the first."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        message = mo()
+        assert message.msisdn is not None
+        who = one.pipeline._pseudonyms.of(message.msisdn)
+        for p in (one, other):
+            await p.park.add(who, message, 0)
+        assert await one.waiting() == 2
+        one.worker.start()
+        await until(lambda: _is_empty(one))
+        assert len(one.smsc.sent) == 1
+
+    run(scenario)
+
+
+def test_one_prompt_and_no_wrong_try(run: Callable[..., None]) -> None:
+    """A dialog whose messages all come twice, the copy in the other process, goes on as if they came once."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        for text in ("CXMYD", "1234", "0000"):
+            message = mo(text, carrier=PROMPT)
+            for p in (one, other):
+                assert await p.deliver(message) is Verdict.ACK
+        assert other.smsc.sent == []
+        prompt, first, second = [text for _, text in one.smsc.sent]
+        assert "请在10分钟内回复" in prompt
+        assert "今天还可试2次" in first
+        assert "今天还可试1次" in second
+
+    run(scenario)
+
+
+def test_across_a_change_of_the_key(redis_url: str, tmp_path: Path) -> None:
+    """Processes with the old key file and the new one: what either answered or parked the other knows."""
+    older = tmp_path / "older"
+    older.mkdir(mode=0o700)
+
+    async def both() -> None:
+        async with process(redis_url, tmp_path):
+            pass  # which makes the key
+        keys = KeyFile.load(tmp_path / "keys.json")
+        (older / "keys.json").touch(mode=0o600)
+        keys.replace(older / "keys.json")
+        keys.rotated(b"", datetime.now(UTC)).replace(tmp_path / "keys.json")
+        async with process(redis_url, tmp_path) as new, process(redis_url, older) as old:
+            for first, second in ((new, old), (old, new)):
+                message = mo()
+                for p in (first, second):
+                    assert await p.deliver(message) is Verdict.ACK
+                assert len(first.smsc.sent) == 1
+                assert second.smsc.sent == []
+                first.smsc.outcomes = [REFUSED]
+                message = mo()
+                for p in (first, second):
+                    assert await p.deliver(message) is Verdict.ACK
+                assert second.smsc.sent == []
+                first.smsc.sent.clear()
+            message = mo(msisdn="8613800000002")
+            for p in (new, old):
+                assert await p.pipeline.accept(message)
+            assert await new.waiting() == 1
+
+    asyncio.run(both())
