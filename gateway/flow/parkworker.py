@@ -54,7 +54,8 @@ class ParkWorker:
         self._wakes: dict[str, list[asyncio.Event]] = {route: [] for route in routes}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        # Of each route, so that an SMSC which does not respond holds nobody else's up.
+        self._at_once = {route: asyncio.Semaphore(AT_ONCE) for route in routes}
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -156,7 +157,7 @@ class ParkWorker:
         self, route: str, shard: int, queue: Sequence[Entry], pauses: dict[bytes, float]
     ) -> bool:
         left = False
-        async with self._at_once:
+        async with self._at_once[route]:
             for entry in queue:
                 if not self._is_due(entry, pauses) or not await self._one(route, shard, entry, pauses):
                     break

@@ -119,10 +119,13 @@ class Pipeline:
         return True
 
     async def _seen(self, mo: Mo, who: Pseudonym) -> bool:
-        older = self._older(mo)
-        return await self._turns.seen(who, mo.digest) or (
+        older, asked_s = self._older(mo), self._clock.monotonic()
+        seen = await self._turns.seen(who, mo.digest) or (
             older is not None and await self._turns.seen(older, mo.digest)
         )
+        now_s = self._clock.monotonic()
+        self._admission.waited(now_s - asked_s, now_s)
+        return seen
 
     async def _mark(self, mo: Mo, who: Pseudonym | None, *, answered: bool = False) -> None:
         """Mark a message beside its turn, also for processes that do not know the newest key yet. Where that

@@ -38,11 +38,15 @@ local function keep(keys, args)
 end
 
 -- A subscriber's messages in the park, by name: to say the same twice changes nothing.
--- keys: parked; args: name, expires_ms ('0' = it is gone), ttl_s
+-- keys: parked; args: name, expires_ms ('0' = it is gone), ttl_s -> how many there are
 local function tally(keys, args)
-  if args[2] == '0' then return redis.call('HDEL', keys[1], args[1]) end
-  redis.call('HSET', keys[1], args[1], args[2])
-  return redis.call('EXPIRE', keys[1], args[3])
+  if args[2] == '0' then
+    redis.call('HDEL', keys[1], args[1])
+  else
+    redis.call('HSET', keys[1], args[1], args[2])
+    redis.call('EXPIRE', keys[1], args[3])
+  end
+  return redis.call('HLEN', keys[1])
 end
 
 -- A message is parked, and held where its first attempt is still under way.

@@ -66,6 +66,8 @@ OWN, LEASE, TALLY, PARK, UNPARK, BURY = map(function, ("own", "lease", "tally", 
 
 #: A worker that stops renewing is taken over after this long.
 OWNER_LEASE_S = 3.0
+#: Parked messages of one subscriber, so that one who floods leaves the others their room.
+MOST_OF_ONE = 50
 #: The dead are kept for an operator to see, at most so many in a shard.
 DEAD_LIMIT = 10_000
 #: Clocks of gateway and store may be so far apart when an entry is looked for by the time it was parked.
@@ -193,7 +195,9 @@ class RedisPark:
         shard = shard_of(who)
         room = self._rooms.get(mo.route)
         most: int | str = "" if room is None else await room.most(mo.route, shard)
-        await self._list(who, name, mo.received_s + self._ttl_s)
+        if await self._list(who, name, mo.received_s + self._ttl_s) > MOST_OF_ONE:
+            await self._unlist(who, name)
+            raise ParkFullError(f"{MOST_OF_ONE} messages of one subscriber are parked, the limit")
         key, hold = park_key(b"q", mo.route, shard), hold_key(mo.route, shard, name)
         hold_ms = int(max(hold_s, self._unconfirmed_s) * 1000)
         fields = self._fields(who, mo, name, "h", "1" if hold_ms else "0")
@@ -222,11 +226,12 @@ class RedisPark:
         received_ms, expires_ms = int(mo.received_s * 1000), int((mo.received_s + self._ttl_s) * 1000)
         return ["s", tag_of(who), "u", name, "t", received_ms, "x", expires_ms, "c", sealed, *more]
 
-    async def _list(self, who: Pseudonym, name: bytes, expires_s: float) -> None:
-        """Name a message among its subscriber's parked ones."""
+    async def _list(self, who: Pseudonym, name: bytes, expires_s: float) -> int:
+        """Name a message among its subscriber's parked ones; how many they are."""
         key = parked_key(who)
         expires_ms, ttl_s = int(expires_s * 1000), int(self._ttl_s) + 1
-        await self._calls.call(key, "FCALL", TALLY, 1, key, name, max(1, expires_ms), ttl_s)
+        count: int = await self._calls.call(key, "FCALL", TALLY, 1, key, name, max(1, expires_ms), ttl_s)
+        return count
 
     async def _unlist(self, who: Pseudonym, name: bytes) -> None:
         """Nothing was parked under this name. One that stays delays his messages for its time to live."""

@@ -17,7 +17,7 @@ LOOK_S = 1.0
 
 
 class ParkFullError(StoreError):
-    """There are as many parked messages of the carrier as [park] limit allows."""
+    """There are as many parked messages as may be: of the carrier, or of one subscriber."""
 
 
 class Room:
