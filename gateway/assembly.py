@@ -174,6 +174,7 @@ def assemble(
         rooms=_rooms(config, lines, calls, clock),
         unconfirmed_s=0.0 if copies is None else copies.wait_ms / 1000 + UNCONFIRMED_MARGIN_S,
         on_refused=metrics.not_parked.add,
+        on_lost=metrics.park_lost,
     )
     parts_of_messages = RedisParts(calls, pseudonyms.subkeys("parts"), metrics.long_message)
     worker: ParkWorker

@@ -50,8 +50,8 @@ local function tally(keys, args)
 end
 
 -- A message is parked, and held where its first attempt is still under way.
--- keys: waiting, hold; args: most entries ('' = any number), token, hold_ms ('0' = not held), field, value, ...
--- -> {entries, id}, or {entries} when there are as many as there may be
+-- keys: waiting, hold, count of all that ever were; args: most entries ('' = any number), token, hold_ms ('0' = not held), field, value, ...
+-- -> {entries, id, count}, or {entries} when there are as many as there may be
 local function park(keys, args)
   local entries = redis.call('XLEN', keys[1])
   if args[1] ~= '' and entries >= tonumber(args[1]) then return {entries} end
@@ -59,7 +59,7 @@ local function park(keys, args)
   for i = 4, #args do fields[#fields + 1] = args[i] end
   local id = redis.call('XADD', keys[1], '*', unpack(fields))
   if args[3] ~= '0' then redis.call('SET', keys[2], args[2], 'PX', args[3]) end
-  return {entries + 1, id}
+  return {entries + 1, id, redis.call('INCR', keys[3])}
 end
 
 -- A parked message is gone, and all that was kept about it. keys: waiting, tries, hold; args: id -> 1, or 0 if it was gone before
@@ -101,12 +101,14 @@ local function lease(keys, args)
   return redis.call('PEXPIRE', keys[1], args[2])
 end
 
--- keys: lease; args: token, lease_ms -> 1 when the lease is ours, newly or still
+-- keys: lease of a park shard, count of all that were ever parked there; args: token, lease_ms
+-- -> {1 when the lease is ours, newly or still, else 0, count}
 local function own(keys, args)
+  local count = tonumber(redis.call('GET', keys[2]) or '0')
   local holder = redis.call('GET', keys[1])
-  if holder and holder ~= args[1] then return 0 end
+  if holder and holder ~= args[1] then return {0, count} end
   redis.call('SET', keys[1], args[1], 'PX', args[2])
-  return 1
+  return {1, count}
 end
 
 -- One part of a long message. All of one sender are in one hash: '' lists them, the oldest first, each
@@ -186,6 +188,8 @@ local function bury(keys, args)
     fields[#fields + 1] = args[i + 1]
     seen[args[i]] = true
   end
+  fields[#fields + 1] = 'n'
+  fields[#fields + 1] = redis.call('HGET', keys[2], args[1]) or '0'
   local old = found[1][2]
   for i = 1, #old, 2 do
     if not seen[old[i]] then

@@ -53,7 +53,7 @@ def shard_of(who: Pseudonym) -> int:
 
 
 def park_key(kind: bytes, route: str, shard: int) -> bytes:
-    """`q` waiting, `x` dead, `o` owner, `n` tries, of one shard of a route; one slot."""
+    """`q` waiting, `x` dead, `o` owner, `n` tries, `v` how many there ever were, of one shard; one slot."""
     return b"p%s:{%s/%d}" % (kind, route.encode(), shard)
 
 

@@ -122,7 +122,7 @@ def retry(nodes: Nodes, entry: str, now_s: float, ttl_s: float) -> None:
     nodes.call(parked, "HSET", parked, name, expires_ms)
     nodes.call(parked, "EXPIRE", parked, int(ttl_s) + 1)
     # Added before removed: if we die in between it is in both, and its mark keeps it from being answered
-    # twice. `g` makes that mark another one than that of its death, under which it would count as answered.
+    # twice. `g` says that its time to live has begun anew.
     nodes.call(
         waiting, "XADD", waiting, "*", "s", fields[b"s"], "u", name, "t", fields[b"t"], "c", fields[b"c"],
         "h", "0", "x", expires_ms, "g", stream_id,
@@ -156,7 +156,7 @@ def _shard(nodes: Nodes, route: str, shard: int, dead: bool) -> Iterator[Parked]
             fields[b"s"].decode(),
             int(fields[b"t"]) / 1000,
             int(fields[b"x"]) / 1000,
-            int(tries.get(stream_id, 0)),
+            int(fields.get(b"n", 0) if dead else tries.get(stream_id, 0)),
             dead,
             fields.get(b"r", b"").decode(),
             int(died) / 1000 if dead and died else None,

@@ -30,6 +30,9 @@ said twice: a name is set and deleted, not counted, and an entry is deleted by i
   it; it is removed, by `tidy` if need be, and the SMSC keeps the message.
 - `leave` without an answer, or refused: the message is answered and would be again once its mark is over.
   `tidy` repeats it before this process works on the shard again. If the process dies before that: one extra.
+- The store comes back without its newest writes (a failover, a restart): each shard counts what was ever
+  parked in it, and a count below one that was seen tells how many are lost (`on_lost`). Nothing brings them
+  back; `copies` make it improbable.
 - A process that worked on an entry dies: its lease ends, another one takes over, and the entry is tried once
   more: one extra answer at most, since the turn was its own.
 
@@ -43,7 +46,6 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -149,11 +151,12 @@ class RedisPark:
         rooms: Mapping[str, Room] = MappingProxyType({}),
         unconfirmed_s: float = 0.0,
         on_refused: Callable[[str, str], None] = lambda _route, _reason: None,
+        on_lost: Callable[[str, int], None] = lambda _route, _messages: None,
     ) -> None:
         """`seal_keys`: newest first. Sealed under the oldest, which processes have that do not know of a
         rotation yet, and read under any. `rooms`: of each route that has a limit. `unconfirmed_s`: with
         copies to wait for, how long until they are there or known to be too few. `on_refused` counts, by
-        route, what was not parked.
+        route, what was not parked; `on_lost`, what was parked and is not in the store any more.
         """
         self._calls = calls
         self._clock = clock
@@ -163,6 +166,8 @@ class RedisPark:
         self._rooms = rooms
         self._unconfirmed_s = unconfirmed_s
         self._on_refused = on_refused
+        self._on_lost = on_lost
+        self._counts: dict[tuple[str, int], int] = {}  # of all that were ever parked, as last seen
         self._token = secrets.token_hex(8).encode()
         self._left: dict[tuple[str, int], dict[bytes, _Left]] = defaultdict(dict)  # by the entry's name
 
@@ -179,9 +184,9 @@ class RedisPark:
             raise
         except Unconfirmed as short:
             self._on_refused(mo.route, "unconfirmed")
-            _length, *ids = short.reply
+            stream_id = short.reply[1] if len(short.reply) > 1 else b"0-1"  # none: it was full
             with suppress(StoreError):  # then `tidy` does it; the hold keeps everybody off until then
-                await self.remove(who, mo, (ids or [b"0-1"])[0] + b"/" + name)
+                await self.remove(who, mo, stream_id + b"/" + name)
             raise
         except StoreSilent:
             self._on_refused(mo.route, "unknown")
@@ -198,12 +203,14 @@ class RedisPark:
         if await self._list(who, name, mo.received_s + self._ttl_s) > MOST_OF_ONE:
             await self._unlist(who, name)
             raise ParkFullError(f"{MOST_OF_ONE} messages of one subscriber are parked, the limit")
-        key, hold = park_key(b"q", mo.route, shard), hold_key(mo.route, shard, name)
+        key = park_key(b"q", mo.route, shard)
+        keys = [key, hold_key(mo.route, shard, name), park_key(b"v", mo.route, shard)]
         hold_ms = int(max(hold_s, self._unconfirmed_s) * 1000)
         fields = self._fields(who, mo, name, "h", "1" if hold_ms else "0")
         try:
-            length, *ids = await self._calls.call_and_wait(
-                key, "FCALL", PARK, 2, key, hold, most, self._token, hold_ms, *fields
+            seen = self._counts.get((mo.route, shard), 0)
+            length, *parked = await self._calls.call_and_wait(
+                key, "FCALL", PARK, len(keys), *keys, most, self._token, hold_ms, *fields
             )
         except (Unconfirmed, StoreSilent):
             raise
@@ -212,10 +219,12 @@ class RedisPark:
             raise
         if room is not None:
             room.counted(mo.route, shard, length)
-            if not ids:
+            if not parked:
                 await self._unlist(who, name)
                 raise room.full()
-        entry_id: bytes = ids[0] + b"/" + name
+        stream_id, count = parked
+        self._judge(mo.route, shard, seen + 1, count)
+        entry_id: bytes = stream_id + b"/" + name
         if hold_ms and not hold_s:
             with suppress(StoreError):  # it ends by itself
                 await self.unhold(who, mo, entry_id)
@@ -315,9 +324,20 @@ class RedisPark:
         return sum(lengths[:PARK_SHARDS]), sum(lengths[PARK_SHARDS:])
 
     async def own(self, route: str, shard: int) -> bool:
-        key = park_key(b"o", route, shard)
-        owned = await self._calls.call(key, "FCALL", OWN, 1, key, self._token, int(OWNER_LEASE_S * 1000))
+        key, counting = park_key(b"o", route, shard), park_key(b"v", route, shard)
+        seen, lease_ms = self._counts.get((route, shard), 0), int(OWNER_LEASE_S * 1000)
+        owned, count = await self._calls.call(key, "FCALL", OWN, 2, key, counting, self._token, lease_ms)
+        self._judge(route, shard, seen, count)
         return bool(owned)
+
+    def _judge(self, route: str, shard: int, least: int, count: int) -> None:
+        """`count` was said in answer to a call before which it had to be `least` already."""
+        seen = self._counts.get((route, shard), 0)
+        if count >= least:
+            self._counts[route, shard] = max(seen, count)
+        elif seen >= least - 1:  # else another call has told it
+            self._counts[route, shard] = count
+            self._on_lost(route, least - count)
 
     async def disown(self, route: str, shard: int) -> None:
         key = park_key(b"o", route, shard)
@@ -331,7 +351,7 @@ class RedisPark:
         held = await self._held(route, shard, [fields for _, fields in read if fields.get(b"h") == b"1"])
         found = []
         for stream_id, fields in read:
-            name = fields.get(b"u", stream_id)
+            name, expires_s = fields.get(b"u", stream_id), int(fields[b"x"]) / 1000
             entry_id = stream_id + b"/" + name
             who = of_tag(fields[b"s"].decode())
             try:
@@ -339,9 +359,8 @@ class RedisPark:
             except UnreadableEntryError:
                 await self._bury(route, shard, who, entry_id, "unreadable")
                 continue
-            if b"g" in fields:  # put back by an operator: the mark of its death is not its own any more
-                mo = mo._replace(digest=blake2b(mo.digest + fields[b"g"], digest_size=16).digest())
-            expires_s = int(fields[b"x"]) / 1000
+            if b"g" in fields:  # put back by an operator, with a new time to live for its answer as well
+                mo = mo._replace(received_s=expires_s - self._ttl_s)
             found.append(Entry(entry_id, who, fields[b"s"], mo, expires_s, name in held))
         return found
 

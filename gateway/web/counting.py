@@ -24,8 +24,8 @@ class Counts(Collector):
         self.counts: dict[tuple[str, ...], int] = {}
         registry.register(self)
 
-    def add(self, *labels: str) -> None:
-        self.counts[labels] = self.counts.get(labels, 0) + 1
+    def add(self, *labels: str, count: int = 1) -> None:
+        self.counts[labels] = self.counts.get(labels, 0) + count
 
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily(*self._about, labels=self._labels)

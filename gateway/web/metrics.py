@@ -86,6 +86,9 @@ class Metrics:
         self.not_parked = Counts(
             "cxmyd_not_parked", "Messages that could not be parked, by reason", ("route", "reason"), registry
         )
+        self.park_losses = Counts(
+            "cxmyd_park_lost", "Parked messages that the store has lost", ("route",), registry
+        )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
         self.links = Links(registry)
         self.store_up = Gauge("cxmyd_store_up", "Whether Redis answers", registry=registry)
@@ -120,6 +123,10 @@ class Metrics:
             {"carrier": carrier, "result": result, "reason": reason, "count": count}
             for (carrier, result, reason), count in sorted(self.ended_total.counts.items())
         ]
+
+    def park_lost(self, route: str, messages: int) -> None:
+        self.park_losses.add(route, count=messages)
+        log.error("park.lost", route=route, messages=messages)
 
     def unparked(self) -> list[dict[str, Any]]:
         """What could not be parked since the start: route, reason, count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_untouched_log_is_clean(tmp_path: Path) -> None:
 def test_no_log_yet_is_clean(tmp_path: Path) -> None:
     """Before the first record there is nothing to find."""
     assert AuditLog(tmp_path / "audit.jsonl", KEY).verify() == (0, [])
+
+
+def test_a_full_disk_refuses_and_damages_nothing(tmp_path: Path) -> None:
+    """In the middle of a record: nothing may be done on its account, and with room the log goes on."""
+    log = filled(tmp_path)
+    entry = Entry("subscriber show", log.subject("8613800000000"), "case 6")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 50, before[1]))
+        with pytest.raises(AuditError, match=r"audit.jsonl cannot be written"):
+            log.append([entry], "alice", NOW_S)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.append([entry], "alice", NOW_S)
+    assert log.verify() == (6, [])
+    assert len(lines(log)) == 6
 
 
 def test_edit_names_the_record(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class ScriptedSmsc:
 
     outcomes: list[Outcome | Exception] = field(default_factory=list)  # used up in order; then ACCEPTED
     sent: list[tuple[str, str]] = field(default_factory=list)
+    not_after_s: list[float] = field(default_factory=list)
     up: bool = True
     gate: asyncio.Event | None = None  # while set to an unset event, responses wait for it
 
@@ -52,6 +53,7 @@ class ScriptedSmsc:
 
     async def send(self, route: str, mt: Mt) -> Outcome:
         self.sent.append((mt.destination.digits, mt.text))
+        self.not_after_s.append(mt.not_after_s)
         if self.gate is not None:
             await self.gate.wait()
         outcome = self.outcomes.pop(0) if self.outcomes else ACCEPTED
@@ -125,6 +127,7 @@ async def process(
         rooms={ROUTE: Room(calls, clock, carrier="plain", limit=limit, routes=[ROUTE])} if limit else {},
         unconfirmed_s=0.0 if copies is None else 5.0,
         on_refused=metrics.not_parked.add,
+        on_lost=metrics.park_lost,
     )
     pipeline = Pipeline(
         turns=RedisTurns(calls, dedup_window_s=30, lease_s=lease_s, monotonic=time.monotonic),

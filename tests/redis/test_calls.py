@@ -95,7 +95,7 @@ def test_a_library_that_was_flushed_is_loaded_again(redis_url: str) -> None:
         calls = Calls(redis_url, library=LIBRARY)
         assert await calls.wait_up(5)
         await calls.call(b"k", "FUNCTION", "FLUSH")
-        assert await calls.call(b"k", "FCALL", function("own"), 1, b"k", "me", 1000) == 1
+        assert await calls.call(b"k", "FCALL", function("alive"), 0) == 1
         await calls.close()
 
     run(main)

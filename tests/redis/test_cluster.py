@@ -51,8 +51,10 @@ def test_calls_find_their_node_and_follow_a_slot_that_moves(cluster: list[RedisS
         async def take_all() -> None:
             keys = [b"l:{%d}:x" % partition for partition in range(200)]
             token = f"t{next(tokens)}"
-            taken = [calls.call(key, "FCALL", function("own"), 1, key, token, 60_000) for key in keys]
-            assert await asyncio.gather(*taken) == [1] * len(keys)
+            taken = [
+                calls.call(key, "FCALL", function("own"), 2, key, key + b"v", token, 60_000) for key in keys
+            ]
+            assert await asyncio.gather(*taken) == [[1, 0]] * len(keys)
             for key in keys:
                 await calls.call(key, "DEL", key)
 
@@ -83,7 +85,7 @@ def test_a_slot_on_its_way_is_asked_for_at_both_ends(cluster: list[RedisServer])
         move_keys(one, two, [gone])
         asked = (calls.call(key, "GET", key) for key in (gone, there) * 50)
         assert await asyncio.gather(*asked) == [b"here"] * 100
-        assert await calls.call(gone, "FCALL", function("own"), 1, gone, "me", 1000) == 0
+        assert await calls.call(gone, "FCALL", function("lease"), 1, gone, "me", 1000) == 0
 
         both = (gone, "FCALL", function("keep"), 2, gone, there, "here", "x", 9)
         waiting = asyncio.create_task(calls.call(*both))
@@ -128,7 +130,7 @@ def test_after_a_failover_the_heir_answers_and_nobody_is_told_nothing(
             assert asyncio.get_running_loop().time() < deadline_s
             await asyncio.sleep(0.01)
         command(heir, "FUNCTION", "FLUSH")
-        assert await calls.call(b"{2}", "FCALL", function("own"), 1, b"{2}", "me", 1000) == 1
+        assert await calls.call(b"{2}", "FCALL", function("own"), 2, b"{2}", b"{2}v", "me", 1000) == [1, 0]
         assert calls.up
         one.start()  # a replica now: it says MOVED
         assert set(await asyncio.gather(*map(ask, KEYS))) == set(KEYS)

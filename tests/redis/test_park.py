@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from gateway.flow.messages import Mo, Outcome, Sending, Verdict
 from gateway.redis import operator
-from gateway.redis.keys import parked_key
-from location_store.errors import StoreError
+from gateway.redis.keys import PARK_SHARDS, park_key, parked_key
+from location_store.errors import StoreError, StoreUnavailable
 from location_store.nodes import Nodes
 from location_store.pseudonyms import Pseudonym
+from tests.cluster import OwnRedis, cluster, command, replica, url_of  # noqa: F401 - a fixture
 from tests.conftest import RedisServer
 from tests.flow.harness import ROUTE, Process, mo, process, until
 
@@ -167,6 +170,102 @@ def test_what_an_operator_puts_back_is_answered(run: Callable[..., None], redis_
     run(scenario)
 
 
+def test_what_expired_and_is_put_back_is_answered(run: Callable[..., None], redis_url: str) -> None:
+    """Its time to live begins anew, for the answer as well."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [LATER]
+        assert await p.deliver(mo()._replace(received_s=time.time() - 59.8)) is Verdict.ACK
+        await asyncio.sleep(0.3)
+        p.worker.start()
+        await until(lambda: empty(p))
+        nodes = Nodes(redis_url, library="")
+        (dead,) = operator.parked(nodes, [ROUTE])
+        assert dead.reason == "expired"
+        operator.retry(nodes, dead.id, time.time(), 60)
+        await until(lambda: len(p.smsc.sent) == 2)
+        assert p.smsc.not_after_s[-1] > time.monotonic() + 50
+        await until(lambda: empty(p))
+
+    run(scenario)
+
+
+def test_parked_messages_that_the_store_has_lost_are_reported(
+    own_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    """A store that is back without its last writes, as after a failover: by those who knew of them, once."""
+    server = own_redis()
+
+    async def main() -> None:
+        async with process(server.url, tmp_path) as p, process(server.url, tmp_path) as other:
+            messages = [mo(msisdn=f"86138000050{n:02}") for n in range(8)]
+            for message in messages[:5]:
+                await p.park.add(whose(p, message), message, 0)
+            with server.client() as client:
+                client.save()
+            for message in messages[5:]:
+                await p.park.add(whose(p, message), message, 0)
+            server.stop()
+            server.start()
+            await until(lambda: p.calls.up and other.calls.up)
+            p.worker.start()
+            other.worker.start()
+            await until(lambda: sum(p.metrics.park_losses.counts.values()) == 3)
+            await until(lambda: empty(p))
+            assert len(p.smsc.sent) + len(other.smsc.sent) == 5
+            assert sum(p.metrics.park_losses.counts.values()) == 3
+            assert other.metrics.park_losses.counts == {}
+
+    asyncio.run(main())
+
+
+def test_a_failover_that_loses_the_tail_is_reported(
+    cluster: list[RedisServer],  # noqa: F811
+    own_redis: OwnRedis,
+    tmp_path: Path,
+) -> None:
+    """The replica was cut off before the last messages were parked, and is promoted: how many of them are
+    lost is told; all others are answered.
+    """
+    heir = replica(cluster, own_redis)
+
+    async def main() -> None:
+        async with process(url_of(cluster), tmp_path, timeout_s=2.0) as p:
+            messages = [mo(msisdn=f"86138000060{n:02}") for n in range(16)]
+            theirs = [whose(p, message).partition % PARK_SHARDS for message in messages]
+            for message in messages[:8]:
+                await p.park.add(whose(p, message), message, 0)
+            until_all_have_it(cluster[0])
+            heir.pause()
+            command(cluster[0], "CLIENT", "KILL", "TYPE", "replica")
+            for message in messages[8:]:
+                await p.park.add(whose(p, message), message, 0)
+            cluster[0].stop()
+            heir.resume()
+            await until(lambda: taken_over(heir), 20)
+            on_the_lost = [key_slot(park_key(b"q", ROUTE, shard)) < 8192 for shard in range(PARK_SHARDS)]
+            lost = sum(on_the_lost[shard] for shard in theirs[8:])
+            assert 0 < lost < 8
+            p.worker.start()
+            await until(lambda: empty(p), 20)
+            assert p.metrics.park_losses.counts == {(ROUTE,): lost}
+            assert len(p.smsc.sent) == 16 - lost
+
+    asyncio.run(main())
+
+
+def until_all_have_it(primary: RedisServer) -> None:
+    assert command(primary, "WAIT", 1, 5000) == 1
+
+
+def taken_over(heir: RedisServer) -> bool:
+    """The replica is told to take over, as soon as it listens again."""
+    try:
+        return bool(command(heir, "CLUSTER", "FAILOVER", "TAKEOVER"))
+    except (RedisError, OSError):
+        return False
+
+
 def test_what_is_dropped_lets_later_ones_pass(run: Callable[..., None], redis_url: str) -> None:
     async def scenario(p: Process) -> None:
         p.smsc.outcomes = [LATER]
@@ -225,4 +324,7 @@ async def delivered(p: Process, message: Mo) -> bool:
 
 
 async def empty(p: Process) -> bool:
-    return await p.waiting() == 0
+    try:
+        return await p.waiting() == 0
+    except StoreUnavailable:
+        return False
