@@ -176,7 +176,7 @@ class Smsc:
 
     def links(self) -> list[Link]:
         """The bound ESMEs."""
-        return [self._link(session) for session in self.sessions.values() if session.bind_type]
+        return [self._link(session) for _, session in sorted(self.sessions.items()) if session.bind_type]
 
     def pending(self) -> int:
         """deliver_sm that wait for a bind, a free place in the window, or a retry that is due."""
@@ -306,7 +306,9 @@ class Smsc:
             self._waiting.pop(service, None)
 
     def _receiver(self, service: str) -> Session | None:
-        """The receiver for a service with the most room; None while there is none."""
+        """The receiver for a service with the most room, in turns where it is the same; None while there is
+        none.
+        """
         route = self.rules.routes.get(service)
         able = [
             session
@@ -315,7 +317,10 @@ class Smsc:
             and session.in_flight < self.rules.window
             and (session.system_id == route if route else _in_range(service, session.address_range))
         ]
-        return min(able, key=lambda session: session.in_flight, default=None)
+        chosen = min(able, key=lambda session: session.in_flight, default=None)
+        if chosen is not None:  # `min` takes the first: this one is now the last
+            self.sessions[chosen.link] = self.sessions.pop(chosen.link)
+        return chosen
 
     def _retry(self, delivery: _Delivery) -> None:
         self._clock.call_later(self.rules.retry_s, lambda: self._requeue(delivery))

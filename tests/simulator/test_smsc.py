@@ -91,6 +91,24 @@ def test_drop_delivers_again_at_once_in_order() -> None:
     assert "link_down" in world.kinds()
 
 
+def test_receivers_take_turns() -> None:
+    """The one with the most room is next; where all have the same, the one that has waited longest."""
+    world = World()
+    esmes = [world.esme().bind(), world.esme().bind()]
+
+    def delivered(text: str, *, answers: bool) -> int:
+        """To which of them."""
+        world.smsc.send("8613800000000", "10086", text)
+        heard = [len(esme.answer_deliveries() if answers else esme.heard("deliver_sm")) for esme in esmes]
+        assert sum(heard) == 1
+        return heard.index(1)
+
+    assert [delivered("answered", answers=True) for _ in range(4)] == [0, 1, 0, 1]
+    assert delivered("not answered", answers=False) == 0
+    assert [delivered("answered", answers=True) for _ in range(3)] == [1, 1, 1]
+    assert [link.id for link in world.smsc.links()] == [1, 2]
+
+
 def test_text_expires() -> None:
     """A text that could not be delivered within its validity is given up as expired."""
     world = World(validity_s=60)
