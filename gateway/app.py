@@ -28,6 +28,9 @@ from location_store.pseudonyms import Pseudonyms
 
 log = structlog.get_logger("cxmyd")
 
+#: For a store that is there. Without one we bind all the same: the SMSC sees it and keeps the messages.
+STORE_PATIENCE_S = 2.0
+
 
 def serve(config: Config, worker_count: int = 1) -> None:
     """Run until SIGTERM or SIGINT; returns after the drain. Raises GatewayError or StoreError when it
@@ -128,7 +131,10 @@ class Gateway:
 
     async def start(self, on_fatal: Callable[[BaseException], object]) -> None:
         parts, config = self.parts, self.config
+        parts.others = self.me.others()  # none has reported: we are not ready without them
         await parts.http.start(config.http.host, config.http.port + self.me.index)
+        # Texts come right behind a bind, and would be refused for the time being: the store first.
+        await parts.calls.wait_up(STORE_PATIENCE_S)
         for listener in parts.listeners:
             listener.start()
         for link in parts.links:
