@@ -6,6 +6,7 @@ database; `own_redis` gives a test servers of its own, to be stopped, paused or 
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -30,12 +32,30 @@ settings.load_profile("shared machine")
 START_TIMEOUT_S = 10.0
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+# Below those that Linux gives to connections (from 32768), which would take a port before its server does, or
+# while that is away. Every test process begins somewhere else.
+_PORTS = range(12_000, 32_000)
+_begin = secrets.randbelow(len(_PORTS))
+_ports: Iterator[int] = cycle((*_PORTS[_begin:], *_PORTS[:_begin]))
+
+
+def free_port(in_a_row: int = 1) -> int:
+    """A TCP port of 127.0.0.1 that nobody has; the ones behind it are free as well. None comes twice before
+    all others were asked for.
+    """
+    while True:
+        ports = list(islice(_ports, in_a_row))
+        if ports[-1] - ports[0] == in_a_row - 1 and all(map(_is_free, ports)):
+            return ports[0]
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class RedisServer:

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,15 +41,16 @@ class World(NamedTuple):
         with urllib.request.urlopen(request, timeout=10) as response:
             assert response.status == 200
 
-    def ask(self) -> None:
-        """Somebody asks and is answered."""
-        question = self.smsc.send(str(next(_numbers)), "12345", "CXMYD")
-        until(lambda: self.smsc.answer(question) is not None)
+    def ask(self, total: int = 1) -> None:
+        """So many ask at once, and are answered."""
+        questions = [self.smsc.send(str(next(_numbers)), "12345", "CXMYD") for _ in range(total)]
+        for question in questions:
+            until(partial(self.smsc.answer, question))
 
     @contextmanager
     def gateway(self, link: str, settings: str = "", workers: int = 1) -> Iterator[Gateway]:
         """`cxmyd serve`, its one link of this name; drained at the end."""
-        http_port = _two_free_ports()
+        http_port = free_port(workers)
         config = self.folder / f"{link}.toml"
         config.write_text(
             f'[redis]\nurl = "{self.redis_url}"\n[keys]\nfile = "keys.json"\n'
@@ -95,19 +97,11 @@ class Gateway(NamedTuple):
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric))
 
 
-def until(condition: Callable[[], bool], words: Callable[[], str] = lambda: "it does not happen") -> None:
+def until(condition: Callable[[], object], words: Callable[[], str] = lambda: "it does not happen") -> None:
     deadline_s = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline_s, words()
         time.sleep(0.1)
-
-
-def _two_free_ports() -> int:
-    """A free port, the one behind it free as well: worker 1's."""
-    while True:
-        port = free_port()
-        if not is_ready(f"http://127.0.0.1:{port + 1}/"):
-            return port
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +151,11 @@ def test_every_shape(world: World) -> None:
 
 
 def test_any_worker(world: World) -> None:
-    """The figures are those of all workers, whichever got answer and receipt."""
+    """The figures are those of all workers, whichever got answer and receipt. The simulated SMSC's deliveries
+    take turns, ten receipts one behind the other among them.
+    """
     with world.gateway("workers", workers=2) as gateway:
-        for _ in range(10):
-            world.ask()
+        world.ask(10)
         gateway.until(submitted=10, delivered=10)
         for worker in (0, 1):
             assert gateway.counted(worker, "cxmyd_receipts_total")

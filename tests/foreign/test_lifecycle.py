@@ -35,7 +35,7 @@ class Gateway:
     """`cxmyd serve` under the test's own hand."""
 
     def __init__(self, folder: Path, redis_url: str, smsc: Running, *arguments: str) -> None:
-        self.http = free_port()
+        self.http = free_port(in_a_row=2)  # of two workers
         self.config = folder / f"own-{self.http}.toml"
         self.config.write_text(
             f'[redis]\nurl = "{redis_url}"\n[keys]\nfile = "keys.json"\n[data]\ndir = "data"\n'
