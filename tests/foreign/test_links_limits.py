@@ -5,7 +5,6 @@ workers, an SMSC that is congested or never answers.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -82,7 +81,7 @@ def most_in_a_second(times: list[float]) -> int:
 @contextmanager
 def workers(service: Service, sections: str, total: int) -> Iterator[None]:
     """The gateway in so many processes."""
-    port = free_port()
+    port = free_port(total)
     config = service._configure(f"workers-{port}.toml", port, sections)
     log = service.folder / f"workers-{port}.log"
     with log.open("wb") as output:
@@ -103,9 +102,9 @@ def test_the_configured_rate_holds_over_workers_and_binds(service: Service) -> N
         smsc = make()
         more = "binds = 2\nrate_per_s = 10"
         with workers(service, section("one", smsc.port, more) + PLAIN, 2):
-            smsc.until(lambda: len(smsc.wires) == 4, timeout_s=20)
+            smsc.until(lambda: len(smsc.wires) == 4)
             ask(smsc, 24, "86139014")
-            smsc.until(lambda: len(smsc.submits) >= 24, timeout_s=30)
+            smsc.until(lambda: len(smsc.submits) >= 24)
         times = [at for at, _, _ in smsc.submits]
         assert most_in_a_second(times) <= 10
         assert times[-1] - times[0] < 24 / 10 * 5
@@ -131,25 +130,29 @@ def test_a_bind_that_is_not_answered_is_given_up_and_tried_again(peers: Peers) -
     smsc.until(lambda: len(smsc.binds) >= 3)
     times = [at for at, _ in smsc.binds]
     pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert all(NEVER_ANSWERED_S <= pause < NEVER_ANSWERED_S + 3 for pause in pauses)
+    assert all(NEVER_ANSWERED_S <= pause < NEVER_ANSWERED_S + 8 for pause in pauses)
     assert {heard.sequence_number for _, heard in smsc.binds} == {1}  # of connections that are new
     smsc.bind_status = 0
     smsc.until(lambda: smsc.wires)
 
 
 def test_a_congested_smsc_of_5_0_is_sent_less(peers: Peers) -> None:
-    """While each response says 100: a few in a second, of a link that sent all at once."""
+    """While each response says 100: 10 a second at most, of a link that sent all at once."""
     smsc = peers.congested
     ask(smsc, 100, "86139010")
-    smsc.until(lambda: len(smsc.submits) >= 100, timeout_s=2)
+    smsc.until(lambda: len(smsc.submits) >= 100)
+    assert smsc.submits[99][0] - smsc.submits[0][0] < 100 / 10 / 2
     smsc.submits.clear()
     smsc.submit_tlvs = CONGESTION_STATE_100
     ask(smsc, 100, "86139011")
     smsc.until(lambda: len(smsc.submits) >= 15)
-    time.sleep(0.5)
-    before = len(smsc.submits)
-    time.sleep(1.0)
-    assert 1 <= len(smsc.submits) - before <= 10
+
+    def later() -> list[float]:
+        """When those came that were sent half a second after the beginning."""
+        return [at for at, _, _ in smsc.submits if at > smsc.submits[14][0] + 0.5]
+
+    smsc.until(lambda: len(later()) >= 8)
+    assert later()[7] - later()[0] > 8 / 10
 
 
 def test_what_is_beyond_thousands_in_flight_is_refused_for_now(peers: Peers) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
+import time
 from types import TracebackType
 from typing import NamedTuple, Self
 
 BIND_RECEIVER, BIND_TRANSMITTER, SUBMIT_SM, DELIVER_SM, UNBIND, BIND_TRANSCEIVER = 1, 2, 4, 5, 6, 9
 QUERY_SM, ENQUIRE_LINK, SUBMIT_MULTI = 3, 0x15, 0x21
 RESP = 0x80000000
+SO_TIMESTAMPNS = 35  # of Linux; Python does not have it
 
 
 class Pdu(NamedTuple):
@@ -66,7 +69,10 @@ class Wire:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.socket.settimeout(10)
+        self.received_s = 0.0  # when what `receive` gave last came, as `time.time` has it
         self._received = b""
+        if not isinstance(connection, ssl.SSLSocket):
+            connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
     @classmethod
     def to(cls, port: int, *, small: bool = False) -> Wire:
@@ -85,7 +91,7 @@ class Wire:
     def receive(self) -> Pdu:
         """The next PDU. Raises ConnectionError at the end."""
         while len(self._received) < 16 or len(self._received) < self._length():
-            octets = self.socket.recv(65_536)
+            octets = self._receive()
             if not octets:
                 raise ConnectionResetError("closed")
             self._received += octets
@@ -93,6 +99,18 @@ class Wire:
         one, self._received = self._received[:length], self._received[length:]
         command_id, status, number = struct.unpack(">3I", one[4:16])
         return Pdu(command_id, status, number, one[16:])
+
+    def _receive(self) -> bytes:
+        """Noting when the system took it from the sender: on a busy machine we may read it much later."""
+        self.received_s = time.time()
+        if isinstance(self.socket, ssl.SSLSocket):
+            return self.socket.recv(65_536)
+        octets, notes, _, _ = self.socket.recvmsg(65_536, socket.CMSG_SPACE(16))
+        for _, kind, note in notes:
+            if kind == SO_TIMESTAMPNS:
+                seconds, nanoseconds = struct.unpack("=qq", note)
+                self.received_s = seconds + nanoseconds / 1e9
+        return octets
 
     def ask(self, octets: bytes) -> Pdu:
         self.send(octets)

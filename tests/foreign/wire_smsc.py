@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,7 +25,7 @@ from tests.foreign.wire import (
 )
 
 BINDS = (BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER)
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0  # only so that nothing hangs
 
 
 def section(name: str, port: int, more: str = "") -> str:
@@ -57,7 +56,7 @@ class Smsc:
         self.status = status
         self.bind_status: int | None = 0  # None: a bind is not answered
         self.bind_tlvs = self.submit_tlvs = b""  # of the responses
-        self.binds: list[tuple[float, Pdu]] = []  # and when
+        self.binds: list[tuple[float, Pdu]] = []  # and when they came
         self.submits: list[tuple[float, Pdu, Wire]] = []
         self.responses: dict[int, int] = {}  # to our requests: how many of each command_status
         self.enquiries = 0
@@ -114,12 +113,12 @@ class Smsc:
             status: int | None = 0
             body = b""
             if heard.command_id in BINDS:
-                self.binds.append((time.monotonic(), heard))
+                self.binds.append((wire.received_s, heard))
                 status, body = self.bind_status, b"smsc\0" + self.bind_tlvs
                 if status == 0:
                     self.wires[wire] = heard.command_id
             elif heard.command_id == SUBMIT_SM:
-                self.submits.append((time.monotonic(), heard, wire))
+                self.submits.append((wire.received_s, heard, wire))
                 status, body = self.status(heard), b"id\0" + self.submit_tlvs
             elif heard.command_id == ENQUIRE_LINK:
                 self.enquiries += 1
@@ -135,7 +134,15 @@ class Smsc:
 
     def until(self, condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
         with self._changed:
-            assert self._changed.wait_for(condition, timeout_s)
+            assert self._changed.wait_for(condition, timeout_s), self._heard_so_far()
+
+    def _heard_so_far(self) -> str:
+        statuses = {f"{status:#x}": number for status, number in self.responses.items()}
+        return (
+            f"binds heard: {len(self.binds)}, bound now: {len(self.wires)}, submit_sm heard: "
+            f"{len(self.submits)}, enquire_link heard: {self.enquiries}, "
+            f"responses heard, by command_status: {statuses}"
+        )
 
     def texts(self, wanted: int) -> list[bytes]:
         """The bodies of so many submit_sm, as they came."""
