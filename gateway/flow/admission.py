@@ -39,15 +39,18 @@ class Admission:
         self._waited_s = 0.0
         self._turns = 0
         self._floods: set[str] = set()  # routes that were refused something since the limit was judged
-        self._flooded: set[str] = set()  # and in the time before
+        self._felt: set[str] = set()  # these, and those of the time before
         self._since_s = 0.0
 
     def room(self, route: str) -> int:
         """How many more messages may begin by this route now; each must be told to `began`."""
         its_own = self._of.get(route, 0)
-        floods = self._floods | self._flooded | {route}
-        others = self.under_way - sum([self._of.get(each, 0) for each in floods])
-        share = max(FREE, ceil((self.limit - others) / (len(floods) + SPARE)))
+        others, floods = self.under_way - its_own, 1
+        for flood in self._felt:
+            if flood != route:
+                others -= self._of.get(flood, 0)
+                floods += 1
+        share = max(FREE, ceil((self.limit - others) / (floods + SPARE)))
         return max(0, min(share - its_own, HIGHEST - self.under_way))
 
     def began(self, route: str) -> None:
@@ -61,6 +64,7 @@ class Admission:
     def refused(self, route: str) -> None:
         """There was no room: the limit is felt."""
         self._floods.add(route)
+        self._felt.add(route)
 
     def waited(self, wait_s: float, now_s: float) -> None:
         """A turn has begun, for which the store's answer took so long."""
@@ -69,7 +73,7 @@ class Admission:
         if now_s >= self._since_s + EVERY_S:
             self._judge(self._waited_s / self._turns)
             self._waited_s, self._turns, self._since_s = 0.0, 0, now_s
-            self._flooded, self._floods = self._floods, set()
+            self._felt, self._floods = self._floods.copy(), set()
 
     def _judge(self, wait_s: float) -> None:
         if wait_s > TARGET_S:

@@ -17,7 +17,16 @@ from gateway.flow.pipeline import Pipeline
 from gateway.links import operations
 from gateway.links.connection import Connection
 from gateway.smpp.constants import MAX_MESSAGE_ID_33, CommandStatus, Version
-from gateway.smpp.pdu import DataSm, MessageResp, Pdu, Sm, SubmitMulti, SubmitMultiResp
+from gateway.smpp.pdu import (
+    DataSm,
+    DeliverSm,
+    MessageResp,
+    Pdu,
+    Sm,
+    SubmitMulti,
+    SubmitMultiResp,
+    SubmitSm,
+)
 from gateway.smpp.receipts import Kind, kind_of
 from location_store.errors import StoreError
 
@@ -26,6 +35,8 @@ _STATUS = {
     Verdict.TEMPORARY: int(CommandStatus.ESME_RX_T_APPN),
     Verdict.FULL: int(CommandStatus.ESME_RMSGQFUL),
 }
+#: Of these the session has taken no more than there was room for.
+_COUNTED = (DeliverSm, SubmitSm)
 Answer = Callable[[int], None]  # given the command_status
 
 
@@ -102,7 +113,7 @@ class Receiving:
                 self._on_receipt(line.route, pdu)
         elif self.draining:
             answer(CommandStatus.ESME_RX_T_APPN)
-        elif self._admission.room(line.route) <= 0:
+        elif not isinstance(request, _COUNTED) and self._admission.room(line.route) <= 0:
             self.turned_away(line, 1)
             answer(CommandStatus.ESME_RMSGQFUL)
         else:
