@@ -100,7 +100,8 @@ class Service:
         config = self._configure(f"gateway-{port}.toml", port, sections)
         log = self.folder / f"gateway-{port}.log"
         with log.open("wb") as output:
-            process = children.spawn([CXMYD, "-c", config, "serve", "--workers", str(workers)], output=output)
+            more = ["--workers", str(workers)] if workers > 1 else []
+            process = children.spawn([CXMYD, "-c", config, "serve", *more], output=output)
         try:
             if await_ready:
                 _await_ready(process, f"http://127.0.0.1:{port}/readyz", log)
