@@ -10,6 +10,7 @@ import structlog
 from gateway import status
 from gateway.config import Config
 from gateway.config.models import Timers
+from gateway.dialog.carrier import Carrier
 from gateway.flow.admission import Admission
 from gateway.flow.deciding import Decider
 from gateway.flow.deliveries import Deliveries
@@ -305,18 +306,17 @@ def _copies(config: Config) -> Copies | None:
 
 
 def _rooms(config: Config, lines: dict[str, Line], calls: Calls, clock: Clock) -> dict[str, Room]:
-    """By route; all links of one carrier share one."""
-    if not config.park.limit:
-        return {}
-    routes: dict[str, list[str]] = {}
+    """By route, where there is a limit; all links of one carrier share one."""
+    routes: dict[Carrier, list[str]] = {}
     for route, line in lines.items():
-        routes.setdefault(line.carrier.name, []).append(route)
-    return {
-        route: room
-        for carrier, theirs in routes.items()
-        for room in [Room(calls, clock, carrier=carrier, limit=config.park.limit, routes=theirs)]
-        for route in theirs
-    }
+        routes.setdefault(line.carrier, []).append(route)
+    rooms: dict[str, Room] = {}
+    for carrier, theirs in routes.items():
+        limit = config.park.limit if carrier.park_limit is None else carrier.park_limit
+        if limit:
+            room = Room(calls, clock, carrier=carrier.name, limit=limit, routes=theirs)
+            rooms.update(dict.fromkeys(theirs, room))
+    return rooms
 
 
 def _codings(peer: Timers) -> Codings:

@@ -377,6 +377,7 @@ class CarrierSettings(Section):
     help_interval_s: int = Field(default=60, ge=0, le=86_400)
     loop_answers: int = Field(default=30, ge=1, le=100_000)
     loop_window_s: int = Field(default=600, ge=1, le=86_400)
+    park_limit: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None  # that of [park] unless given
 
 
 class Settings(Section):

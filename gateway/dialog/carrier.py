@@ -33,6 +33,7 @@ class Carrier:
     languages: tuple[Language, ...] = ("zh", "en")
     signature: str = ""
     signature_en: str = ""
+    park_limit: int | None = None
 
     def __hash__(self) -> int:
         """By name alone: what is kept by carrier is looked up for every message."""

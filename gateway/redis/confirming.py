@@ -134,6 +134,8 @@ class Confirming:
         except StoreUnavailable:
             raise
         except StoreError as error:
+            if "replica instances" in str(error):  # of a cluster: it is not asked before it is promoted
+                return
             raise StoreRefused(
                 f"[park] wait_aof = {self._copies.aof} needs Redis 7.2 or newer, or Valkey, and appendonly "
                 f"yes there (WAITAOF says: {error})"

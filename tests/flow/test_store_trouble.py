@@ -6,6 +6,7 @@ import asyncio
 import gc
 import shutil
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.flow.messages import Outcome, Sending, Verdict
+from gateway.flow.messages import Mo, Outcome, Sending, Verdict
+from tests.cluster import OwnRedis, cluster, command, replica, url_of  # noqa: F401 - a fixture
 from tests.conftest import RedisServer, free_port
 from tests.flow.harness import Process, mo, process, until
 from tests.redis.proxy import Proxy, proxy
 
-OwnRedis = Callable[..., RedisServer]
 USER = ("--user", "gateway", "on", ">secret", "~*", "&*", "+@all")
 
 
@@ -217,6 +218,50 @@ def test_an_entry_whose_parking_was_not_answered_is_taken_back(
         assert len(p.smsc.sent) == 2
 
     asyncio.run(_through(redis_server, tmp_path, scenario))
+
+
+def test_a_failover_in_the_middle_of_a_pipeline(
+    cluster: list[RedisServer],  # noqa: F811
+    own_redis: OwnRedis,
+    tmp_path: Path,
+) -> None:
+    """A primary dies under load and its replica takes over: what was on its way is refused for now, the other
+    primary's go on, and with the SMSC's retries everybody is answered once.
+    """
+    heir = replica(cluster, own_redis)
+    told: Counter[Verdict] = Counter()
+
+    async def main() -> None:
+        async with process(url_of(cluster), tmp_path, timeout_s=2.0) as p:
+            p.worker.start()
+
+            async def keep_asking(message: Mo) -> None:
+                while (verdict := await p.deliver(message)) is not Verdict.ACK:
+                    told[verdict] += 1
+                    await asyncio.sleep(0.1)
+                told[verdict] += 1
+
+            async def ask_all() -> None:
+                for n in range(60):
+                    messages = [mo(msisdn=f"8613800{n:02}00{k:02}") for k in range(20)]
+                    asked.extend(asyncio.ensure_future(keep_asking(each)) for each in messages)
+                    await asyncio.sleep(0.03)
+
+            asked: list[asyncio.Task[None]] = []
+            asking = asyncio.ensure_future(ask_all())
+            await until(lambda: told[Verdict.ACK] > 200)
+            cluster[0].stop()
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(command, heir, "CLUSTER", "FAILOVER", "TAKEOVER")
+            await asking
+            await asyncio.wait_for(asyncio.gather(*asked), 20)
+            await until(lambda: _empty(p), 20)
+            assert told[Verdict.ACK] == 1200
+            assert told[Verdict.TEMPORARY] > 0
+            assert max(Counter(to for to, _ in p.smsc.sent).values()) == 1
+            assert len(p.smsc.sent) == 1200
+
+    asyncio.run(main())
 
 
 def test_thousands_in_flight_do_not_stop_the_loop(own_redis: OwnRedis, tmp_path: Path) -> None:
