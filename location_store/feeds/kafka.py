@@ -7,10 +7,12 @@ subscriber stay in one partition, in their order.
 Invariant: an offset is committed only when everything before it in its partition is in the store or in the
 rejects, and only while the partition is ours: before one is taken from us what was read of it is written and
 committed, and where that fails, or it is lost (we were silent for too long), another process reads it again.
+While the brokers share out they refuse offsets; those of the partitions that stay are committed soon after.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,6 +28,8 @@ LINGER_S = 0.05
 """For how long a batch is gathered at least."""
 ANSWER_S = 10.0
 """How long the brokers may take to say where a partition ends."""
+COMMIT_PAUSE_S = 0.5
+"""Between two tries to commit what was refused."""
 
 _OURS = {
     "enable.auto.commit": False,
@@ -43,14 +47,14 @@ _REFUSALS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 }
-_NOT_OURS_ANY_MORE = {
+_SHARING_OUT = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.FENCED_INSTANCE_ID,
-    KafkaError._NO_OFFSET,
     KafkaError._ASSIGNMENT_LOST,
 }
+"""Offsets are refused for now, or what they are of is about to be taken from us."""
 
 
 class KafkaSettings(NamedTuple):
@@ -71,10 +75,10 @@ _Partition = tuple[str, int]
 
 
 class _Position(NamedTuple):
-    """Behind what was polled of each partition that was ours then. epoch: number of rebalances before."""
+    """Behind what was polled of each partition that was ours then. epoch: number of losses before."""
 
     epoch: int
-    offsets: Sequence[TopicPartition]
+    offsets: Mapping[_Partition, int]
 
 
 class KafkaFeed:
@@ -88,6 +92,11 @@ class KafkaFeed:
         self._origin = Origin()
         self._consumer: Consumer | None = None
         self._epoch = 0
+        self._lost: dict[_Partition, int] = {}
+        """The epoch that began when a partition was taken from us last."""
+        self._owed: dict[_Partition, int] = {}
+        """Offsets of partitions that are ours, everything before them written, to be committed."""
+        self._next_try_s = 0.0
         self._ends: dict[_Partition, int] = {}
         """Where each partition ended when it became ours: others may have read what lies before."""
         self._trouble = ""
@@ -107,19 +116,28 @@ class KafkaFeed:
         def on_revoke(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             try:
                 settle()
+                self._commit_owed()
             except StoreUnavailable as error:
                 self._notice(f"{error} What was read of the partitions that go is read again by others")
             on_lost(_consumer, partitions)
 
         def on_lost(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             self._epoch += 1
+            again = False
             for each in partitions:
-                self._ends.pop((each.topic, each.partition), None)
+                partition = (each.topic, each.partition)
+                self._lost[partition] = self._epoch
+                self._ends.pop(partition, None)
+                again |= self._owed.pop(partition, None) is not None
+            if again:
+                self._notice(f"{self.name}: partitions went, their offsets refused: others read them again")
 
         self._consumer.subscribe([settings.topic], on_revoke=on_revoke, on_lost=on_lost)
 
     def poll(self, timeout_s: float) -> Batch | None:
         consumer = self._opened()
+        if self._owed and time.monotonic() >= self._next_try_s:
+            self._commit_owed()
         try:
             before = self._positions(consumer)
             self._look_for_ends(consumer, before)
@@ -139,7 +157,7 @@ class KafkaFeed:
             self._notice(f"{self.name}: messages come again")
             self._trouble = ""
         rows, bad = parse([message.value() for message in messages])
-        offsets = [TopicPartition(*each, offset) for each, offset in positions.items() if offset >= 0]
+        offsets = {each: offset for each, offset in positions.items() if offset >= 0}
         read = [each for each, offset in positions.items() if offset != before.get(each)]
         again = any(max(0, before.get(each, 0)) < self._ends.get(each, _UNKNOWN) for each in read)
 
@@ -149,18 +167,31 @@ class KafkaFeed:
         return Batch(rows, _Position(self._epoch, offsets), self._origin, where, bad=bad, again=again)
 
     def commit(self, positions: Sequence[object]) -> None:
-        last = positions[-1]  # it names all partitions
-        if not isinstance(last, _Position) or last.epoch != self._epoch or not last.offsets:
+        last = positions[-1]  # it names all that are ours still
+        assert isinstance(last, _Position)
+        for each, offset in last.offsets.items():
+            if self._lost.get(each, 0) <= last.epoch:
+                self._owed[each] = offset
+        self._commit_owed()
+
+    def _commit_owed(self) -> None:
+        """What is refused because the brokers share out is owed still."""
+        if not self._owed:
             return
+        owed = [TopicPartition(*each, offset) for each, offset in self._owed.items()]
+        self._next_try_s = time.monotonic() + COMMIT_PAUSE_S
         try:
-            results = self._opened().commit(offsets=list(last.offsets), asynchronous=False)
-            faults = [each.error for each in results if each.error is not None]
+            results = self._opened().commit(offsets=owed, asynchronous=False)
         except KafkaException as error:
             faults = [error.args[0]]
+        else:
+            faults = [each.error for each in results if each.error is not None]
+            for each in results:
+                if each.error is None:
+                    self._owed.pop((each.topic, each.partition), None)
         for fault in faults:
-            if fault.code() not in _NOT_OURS_ANY_MORE:
+            if fault.code() not in _SHARING_OUT:
                 raise FeedUnavailable(f"{self.name}: offsets cannot be committed ({fault.str()}).")
-            self._notice(f"{self.name}: {fault.str()}: these messages are read again by others")
 
     def close(self) -> None:
         if self._consumer is not None:

@@ -19,6 +19,11 @@ from location_store.feeds.stream import StreamFeed
 from tests.location_store.support import World
 
 
+def notice(line: str) -> None:
+    """pytest shows it where a test has failed."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     asked = json.loads(sys.argv[1])
     told = threading.Event()
@@ -31,7 +36,7 @@ def main() -> None:
         for folder in asked.get("folders", [])
     ]
     if "kafka" in asked:
-        feeds.append(KafkaFeed(KafkaSettings(**asked["kafka"])))
+        feeds.append(KafkaFeed(KafkaSettings(**asked["kafka"]), notice))
     shown = -1
 
     def show(state: State) -> None:
@@ -41,7 +46,7 @@ def main() -> None:
             print(shown, flush=True)
 
     pace = Pace(flush_s=asked["flush_s"], takeover_s=asked.get("takeover_s", 1.0))
-    run(feeds, ingester, data_dir=world.folder, pace=pace, stop=told.is_set, progress=show)
+    run(feeds, ingester, data_dir=world.folder, pace=pace, stop=told.is_set, progress=show, notice=notice)
 
 
 main()

@@ -20,7 +20,7 @@ AnyIngester = TypeVar("AnyIngester", bound=Ingester)
 ROOT = Path(__file__).parents[3]
 
 
-def until(done: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+def until(done: Callable[[], bool], what: str, timeout_s: float = 90.0) -> None:
     """Poll until `done()`."""
     deadline = time.monotonic() + timeout_s
     while not done():
