@@ -32,6 +32,11 @@ class Problem(NamedTuple):
         what = f"{self.key} = {self.value}" if self.key and self.value else self.key or self.value
         return f"{where}{what}: {self.mend}" if what else f"{where}{self.mend}"
 
+    def to_json(self) -> dict[str, str]:
+        """For an event; without what is empty."""
+        fields = {"file": str(self.file or ""), "key": self.key, "value": self.value, "mend": self.mend}
+        return {name: value for name, value in fields.items() if value}
+
 
 class ConfigError(GatewayError):
     """A configuration that cannot be used; `problems` are all its mistakes, never empty."""

@@ -2,5 +2,17 @@
 
 from gateway.config.loading import Config, load
 from gateway.config.models import Client, ClientTls, Listen, ServerTls, Smsc
+from gateway.config.reloading import Change, Rules, change
 
-__all__ = ["Client", "ClientTls", "Config", "Listen", "ServerTls", "Smsc", "load"]
+__all__ = [
+    "Change",
+    "Client",
+    "ClientTls",
+    "Config",
+    "Listen",
+    "Rules",
+    "ServerTls",
+    "Smsc",
+    "change",
+    "load",
+]

@@ -103,7 +103,6 @@ def _overrides(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _config(
     path: Path, settings: models.Settings, used: frozenset[str], carriers: dict[str, Carrier]
 ) -> Config:
-    numbers = {number: carriers[name] for name in sorted(used) for number in carriers[name].numbers}
     return Config(
         path=path,
         default_country=settings.default_country,
@@ -121,6 +120,12 @@ def _config(
         listen=settings.listen,
         carriers=MappingProxyType(carriers),
         carriers_in_use=used,
-        number_to_carrier=MappingProxyType(numbers),
+        number_to_carrier=number_table(used, carriers),
         warnings=tuple(warnings(settings, used, carriers)),
     )
+
+
+def number_table(used: frozenset[str], carriers: Mapping[str, Carrier]) -> Mapping[str, Carrier]:
+    """The numbers of the carriers in use."""
+    numbers = {number: carriers[name] for name in sorted(used) for number in carriers[name].numbers}
+    return MappingProxyType(numbers)

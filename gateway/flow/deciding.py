@@ -71,9 +71,14 @@ class Decider:
         self._own_numbers = frozenset(own_numbers)
         self._alarm = GuessAlarm()
         self._zones: dict[str, ZoneInfo] = {}
-        self._windows: dict[str, tuple[int, Window]] = {}
+        self._windows: dict[Carrier, tuple[int, Window]] = {}
         # Most people have been in one city: a day's answers are few, and worth keeping.
         self._answer = lru_cache(ANSWERS_KEPT)(self._render)
+
+    def reconfigure(self, own_numbers: Collection[str]) -> None:
+        """What is ours from now on; the rules come with each message, as its carrier."""
+        self._own_numbers = frozenset(own_numbers)
+        self._windows.clear()
 
     def decide(self, mo: Mo, turn: Turn, now_s: float) -> Saying:
         """Raises StoreError when a stored record cannot be read."""
@@ -144,11 +149,11 @@ class Decider:
     def _window(self, carrier: Carrier, now_s: float) -> Window:
         """The carrier's window, worked out once a minute."""
         minute = int(now_s) // 60
-        known = self._windows.get(carrier.name)
+        known = self._windows.get(carrier)
         if known is None or known[0] != minute:
             zone = self._zone(carrier)
             period = window(now_s, days=carrier.window_days, through=carrier.through, tz=zone)
-            known = self._windows[carrier.name] = (minute, period)
+            known = self._windows[carrier] = (minute, period)
         return known[1]
 
     def _render(

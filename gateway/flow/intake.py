@@ -64,6 +64,10 @@ class Intake:
         # Under the oldest key of the file, so that old and new processes agree while it is being rotated.
         self._digest_key = pseudonyms.subkeys("dedup")[-1]
 
+    def reconfigure(self, numbers: Mapping[str, Carrier]) -> None:
+        """Of the messages that come from now on."""
+        self._numbers = numbers
+
     def is_ours(self, number: str) -> bool:
         """Whether it is a number of a carrier in use, or an extension of one."""
         return carrier_of(number, self._numbers, None) is not None

@@ -83,6 +83,10 @@ class Listener:
     def listening(self) -> bool:
         return self._port is not None
 
+    def reconfigure(self, lines: Mapping[str, Line]) -> None:
+        """Of the messages that come from now on."""
+        self._lines = lines
+
     @property
     def bound(self) -> int:
         return len(self._bound)

@@ -90,6 +90,11 @@ class SmscLink:
     def name(self) -> str:
         return self.smsc.name
 
+    def reconfigure(self, line: Line, rate_per_s: float) -> None:
+        """Of the messages that come from now on; the binds stay."""
+        self._line = line
+        self._throttle.limit_to(rate_per_s)
+
     @property
     def bound(self) -> int:
         return len(self._bound)

@@ -37,12 +37,16 @@ class RedisTurns:
         self, calls: Calls, *, dedup_window_s: float, lease_s: float, monotonic: Callable[[], float]
     ) -> None:
         self._calls = calls
-        self._mark_ms = b"%d" % (dedup_window_s * 1000)
-        self._lease_s = lease_s
-        self._lease_ms = b"%d" % (lease_s * 1000)
+        self.reconfigure(dedup_window_s, lease_s)
         self._monotonic = monotonic
         self._process = secrets.token_hex(6).encode()
         self._count = count()
+
+    def reconfigure(self, dedup_window_s: float, lease_s: float) -> None:
+        """Of the turns that begin, and the marks that are written, from now on."""
+        self._mark_ms = b"%d" % (dedup_window_s * 1000)
+        self._lease_s = lease_s
+        self._lease_ms = b"%d" % (lease_s * 1000)
 
     async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
         token = b"%s-%x" % (self._process, next(self._count))

@@ -65,7 +65,8 @@ class Throttle:
     """
 
     def __init__(self, rate_per_s: float = 0.0, slow_s: float = inf) -> None:
-        self._limit = _Limit(rate_per_s) if rate_per_s else None
+        self._limit: _Limit | None = None
+        self.limit_to(rate_per_s)
         self._slow_s = slow_s
         self.refusals = 0  # since the start, for metrics
         self._free_at_s = 0.0
@@ -82,6 +83,11 @@ class Throttle:
         self._accepted_s = -inf  # the last one
         self._mark_s = 0.0
         self._accepted_per_s = 0.0  # before the mark
+
+    def limit_to(self, rate_per_s: float) -> None:
+        """Another configured rate (0: none), at once: what has left in this second counts."""
+        before = self._limit
+        self._limit = _Limit(rate_per_s, before) if rate_per_s else None
 
     @property
     def rate_per_s(self) -> float:
@@ -191,12 +197,13 @@ class Throttle:
 class _Limit:
     """A sliding window: at most `rate_per_s` requests in any second, or one in 1/rate_per_s seconds."""
 
-    def __init__(self, rate_per_s: float) -> None:
+    def __init__(self, rate_per_s: float, before: "_Limit | None" = None) -> None:
         self._most = max(1, floor(rate_per_s))
         self._window_s = SECOND_S * max(1.0, 1 / rate_per_s)
         self.rate_per_s = self._most / self._window_s
-        self._log: deque[tuple[float, int]] = deque()  # what left from when on, a grain each
-        self._count = 0
+        # what left from when on, a grain each
+        self._log: deque[tuple[float, int]] = deque() if before is None else before._log
+        self._count: int = 0 if before is None else before._count
 
     def free_at_s(self, now_s: float) -> float:
         log = self._log
