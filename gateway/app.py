@@ -9,8 +9,9 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -18,9 +19,11 @@ import structlog
 import uvloop
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
-from gateway import engine, workers
-from gateway.config import Config
-from gateway.errors import GatewayError
+from gateway import engine, notify, workers
+from gateway.config import Config, Rules, change, load
+from gateway.draining import CLOSING_S, drain, within
+from gateway.errors import ConfigError, GatewayError
+from gateway.steadytime import SteadyTime
 from location_store.errors import StoreError, StoreUnavailable
 from location_store.keys import KeyFile
 from location_store.places import Places
@@ -28,6 +31,7 @@ from location_store.pseudonyms import Pseudonyms
 
 log = structlog.get_logger("cxmyd")
 
+ALIVE_S = 1.0
 #: For a store that is there. Without one we bind all the same: the SMSC sees it and keeps the messages.
 STORE_PATIENCE_S = 2.0
 
@@ -36,21 +40,95 @@ def serve(config: Config, worker_count: int = 1) -> None:
     """Run until SIGTERM or SIGINT; returns after the drain. Raises GatewayError or StoreError when it
     cannot start.
     """
+    _check_rates(config, worker_count)
+    # Until there is a loop to take them: their default is to end the process.
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    keys = KeyFile.load(config.keys.file)  # before anything is opened: the commonest mistake
+    with engine.opened(config.redis.url, config.data.dir) as url:
+        service = Service(config, url, keys, worker_count)
+        if worker_count == 1:
+            service.run(workers.Workers.alone())
+        else:
+            from gateway import assembly  # noqa: F401, PLC0415 - all code once: whoever starts later has the same
+            from gateway.supervisor import supervise  # noqa: PLC0415 - see above
+
+            supervise(worker_count, service)
+
+
+def _check_rates(config: Config, worker_count: int) -> None:
     for smsc in config.smsc:
         if 0 < smsc.rate_per_s < worker_count and worker_count > 1:
             raise GatewayError(
                 f"smsc {smsc.name!r}: rate_per_s = {smsc.rate_per_s:g} cannot be shared by {worker_count} "
                 "workers; raise it, or serve with fewer --workers"
             )
-    keys = KeyFile.load(config.keys.file)  # before anything is opened: the commonest mistake
-    with engine.opened(config.redis.url, config.data.dir) as url:
-        if worker_count == 1:
-            _run(config, url, keys, workers.Workers.alone())
-        else:
-            workers.supervise(worker_count, lambda me: _run(config, url, keys, me))
 
 
-def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
+class Service:
+    """The configuration that holds now, and whoever runs under it."""
+
+    def __init__(self, config: Config, url: str, keys: KeyFile, worker_count: int) -> None:
+        self.config = config
+        self._url = url
+        self._keys = keys
+        self._worker_count = worker_count
+        self._before = config, keys
+        self._time = SteadyTime()
+
+    @property
+    def drain_s(self) -> float:
+        return self.config.drain.timeout_s + CLOSING_S
+
+    def run(self, me: workers.Workers) -> None:
+        _run(self, self._url, self._keys, self._time, me)
+
+    def tick(self) -> None:
+        self._time.now()  # the clock may be stepped; workers that start later go on with this one
+
+    def reload(self) -> dict[str, Any]:
+        """SIGHUP: the word for every process under this configuration, `Gateway.told`. The event says what
+        changed, or why nothing did.
+        """
+        try:
+            found = change(self.config, load(self.config.path))
+            _check_rates(found.config, self._worker_count)
+        except GatewayError as error:
+            log.error("config.refused", problems=_problems(error))
+            return {"reload": "refused"}
+        self.config = found.config
+        log.info("config.reloaded", changed=found.changed, needs_restart=found.needs_restart)
+        return {"reload": "done", "rules": Rules.of(self.config).to_json()}
+
+    def renew(self) -> bool:
+        """SIGUSR2: everything in the file, and the key file, for workers that start from now on; but for the
+        store, which is one for all.
+        """
+        try:
+            new = load(self.config.path)
+            _check_rates(new, self._worker_count)
+            keys = KeyFile.load(new.keys.file)
+        except (GatewayError, StoreError) as error:
+            log.error("workers.not_replaced", problems=_problems(error))
+            return False
+        self._before = self.config, self._keys
+        kept = replace(new, redis=self.config.redis, store=self.config.store, data=self.config.data)
+        self.config, self._keys = kept, keys
+        log.info("config.renewed", needs_restart=change(kept, new).needs_restart)
+        return True
+
+    def restore(self) -> None:
+        self.config, self._keys = self._before
+
+
+def _problems(error: GatewayError | StoreError) -> list[dict[str, str]]:
+    """All that is wrong, by key, value and mend."""
+    if isinstance(error, ConfigError):
+        return [problem.to_json() for problem in error.problems]
+    return [{"mend": str(error)}]
+
+
+def _run(service: Service, url: str, keys: KeyFile, wall: SteadyTime, me: workers.Workers) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     from gateway.links.reactor import install  # noqa: PLC0415 - Twisted takes its time to load
@@ -62,7 +140,7 @@ def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
     failures: list[BaseException] = []
 
     async def main() -> None:
-        gateway = Gateway(config, url, keys, reactor, me)
+        gateway = Gateway(service.config, url=url, keys=keys, reactor=reactor, me=me, wall=wall)
         stop = asyncio.Event()
 
         def on_fatal(error: BaseException) -> None:
@@ -71,6 +149,8 @@ def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        if me.parent is None:
+            _obey_signals(loop, service, gateway)
         try:
             await gateway.start(on_fatal)
             await stop.wait()
@@ -89,13 +169,38 @@ def _run(config: Config, url: str, keys: KeyFile, me: workers.Workers) -> None:
         raise failures[0]
 
 
+def _obey_signals(loop: asyncio.AbstractEventLoop, service: Service, gateway: "Gateway") -> None:
+    """Of a process without a parent that would take them."""
+    reloading = asyncio.Lock()
+
+    async def reload() -> None:
+        async with reloading:  # reading takes a while, and messages must not wait for it
+            notify.tell(*notify.reloading())
+            try:
+                gateway.told(await asyncio.to_thread(service.reload))
+            finally:
+                notify.tell(notify.READY)
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    def on_hangup() -> None:
+        task = loop.create_task(reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    loop.add_signal_handler(
+        signal.SIGUSR2, lambda: log.warning("workers.none", why="serve --workers 2 replaces them")
+    )
+
+
 class MonotonicClock:
     """The flow's `Clock` on the running loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, wall: SteadyTime | None = None) -> None:
         self._loop = loop
         self.monotonic = time.monotonic
-        self.wall = time.time
+        self.wall = (wall or SteadyTime()).now
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         return self._loop.call_later(delay_s, call)
@@ -107,7 +212,16 @@ class MonotonicClock:
 class Gateway:
     """All parts of one process."""
 
-    def __init__(self, config: Config, url: str, keys: KeyFile, reactor: Any, me: workers.Workers) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        url: str,
+        keys: KeyFile,
+        reactor: Any,
+        me: workers.Workers,
+        wall: SteadyTime,
+    ) -> None:
         # Imported with the reactor in place, and not at all by commands that only look at this module.
         from gateway.assembly import assemble  # noqa: PLC0415 - see above
 
@@ -120,13 +234,14 @@ class Gateway:
             url=url,
             pseudonyms=Pseudonyms(keys, config.layout),
             places=Places.load(),
-            clock=MonotonicClock(loop),
+            clock=MonotonicClock(loop, wall),
             reactor=reactor,
             worker_index=me.index,
             workers=me.total,
             message_id=lambda: f"{me.index:x}{next(ids):x}",
         )
-        self._publishing: asyncio.Task[None] | None = None
+        self._wall = wall
+        self._tasks: list[asyncio.Task[None]] = []
         self._ready_logged = False
 
     async def start(self, on_fatal: Callable[[BaseException], object]) -> None:
@@ -145,7 +260,11 @@ class Gateway:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         parts.lag.start()
-        self._publishing = asyncio.create_task(self._publish(on_fatal))
+        self._tasks = [asyncio.create_task(self._publish(on_fatal)), asyncio.create_task(self._live())]
+        if self.me.parent is not None:
+            parent = self.me.parent
+            asyncio.get_running_loop().add_reader(parent.fileno(), lambda: self._listen(parent))
+        self.me.started()
         log.info("gateway.started", worker=self.me.index, workers=self.me.total, redis=config.redis.shown_url)
 
     async def _publish(self, on_fatal: Callable[[BaseException], object]) -> None:
@@ -176,27 +295,42 @@ class Gateway:
             self.parts.others = self.me.others()
             await asyncio.sleep(0.25 if not self._ready_logged else 1.0)
 
+    async def _live(self) -> None:
+        """Each second: that the loop turns, whatever the store does; and a look at the clock, which may be
+        stepped.
+        """
+        while True:
+            self._wall.now()
+            status = self.parts.status()
+            self.me.alive(ready=status["ready"], text=_in_words(status))
+            await asyncio.sleep(ALIVE_S)
+
+    def _listen(self, parent: workers.Channel) -> None:
+        for word in parent.receive():
+            self.told(word)
+
+    def told(self, word: Mapping[str, Any]) -> None:
+        """The outcome of `Service.reload`; new rules hold from here on."""
+        self.parts.metrics.reloads.labels(word["reload"]).inc()
+        if word["reload"] == "done":
+            self.config = Rules.of_json(word["rules"]).into(self.config)
+            self.parts.reconfigure(self.config)
+
     async def stop(self) -> None:
-        """Drain: no new work, what is in flight ends or is parked, then unbind, then close."""
-        parts, budget_s = self.parts, self.config.drain.timeout_s
-        deadline_s = time.monotonic() + budget_s
-        parts.receiving.draining = True
-        while parts.receiving.in_flight and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.02)
-        left = parts.receiving.in_flight
-        parts.sweeping.stop()
-        await _within(deadline_s, parts.park_worker.stop())
-        await _within(deadline_s + 2, *(x.stop() for x in parts.links), *(x.stop() for x in parts.listeners))
-        await _within(deadline_s + 2, parts.deliveries.stop())
-        if self._publishing is not None:
-            self._publishing.cancel()
-        await parts.http.stop()
-        await parts.calls.close()
+        """Drain, and say what is left."""
+        self.me.stopping()
+        left = await drain(self.parts, self.config.drain.timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        await within(time.monotonic() + 1.0, self.parts.http.stop())
         self.me.publish(None)
-        log.info("gateway.stopped", worker=self.me.index, unanswered=left)
+        self.me.left(left.to_json())
+        log.info("gateway.stopped", worker=self.me.index, **left.to_json())
 
 
-async def _within(deadline_s: float, *work: Any) -> None:
-    tasks = [asyncio.ensure_future(w) for w in work]
-    if tasks:
-        await asyncio.wait(tasks, timeout=max(0.1, deadline_s - time.monotonic()))
+def _in_words(status: Mapping[str, Any]) -> str:
+    """For `systemctl status`."""
+    words = ["ready" if status["ready"] else "draining" if status["draining"] else "not ready"]
+    words += [f"{link['name']}: {link['bound']} bound" for link in status["links"]]
+    words += [] if status["store_up"] else ["the store is away"]
+    return ", ".join(words)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from gateway import status
-from gateway.config import Config
+from gateway.config import Config, Listen, Smsc
 from gateway.config.models import Timers
 from gateway.dialog.carrier import Carrier
 from gateway.flow.admission import Admission
@@ -70,9 +70,30 @@ class Parts:
     clock: Clock
     sweeping: Sweeping
     lag: LoopLag
+    intake: Intake
+    decider: Decider
+    turns: RedisTurns
+    workers: int
+    worker_index: int
     http: Http = field(init=False)
     others: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     queues: list[dict[str, Any]] = field(default_factory=list)  # of the park, as last looked at
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on under other rules (`gateway.config.reloading`), in one step: nothing is awaited here."""
+        lines = _lines(config)
+        self.config = config
+        self.park.reconfigure(config.park.answer_ttl_s, config.carriers)
+        self.turns.reconfigure(config.dedup.window_s, _lease_s(config))
+        self.intake.reconfigure(config.number_to_carrier)
+        self.decider.reconfigure(tuple(config.number_to_carrier))
+        self.pipeline.reconfigure(_limits(config))
+        smscs = {smsc.name: smsc for smsc in config.smsc}
+        for link in self.links:
+            smsc = smscs[link.name]
+            link.reconfigure(lines[link.name], _rate_per_s(smsc, self.worker_index, self.workers))
+        for listener in self.listeners:
+            listener.reconfigure(_lines_of(listener.listen, lines))
 
     async def check_layout(self) -> None:
         """Raises StoreRefused when the store was filled under another [store] layout or another key; an empty
@@ -193,25 +214,22 @@ def assemble(
     _register(config, routes)
     admission = Admission()
     metrics.limit.set_function(lambda: admission.limit)
+    turns = RedisTurns(
+        calls,
+        dedup_window_s=config.dedup.window_s,
+        lease_s=_lease_s(config),
+        monotonic=clock.monotonic,
+    )
+    decider = Decider(places, pseudonyms, tuple(config.number_to_carrier))
     pipeline = Pipeline(
-        turns=RedisTurns(
-            calls,
-            dedup_window_s=config.dedup.window_s,
-            lease_s=config.park.after_s + LEASE_MARGIN_S,
-            monotonic=clock.monotonic,
-        ),
+        turns=turns,
         park=park,
         outbox=routes,
-        decider=Decider(places, pseudonyms, tuple(config.number_to_carrier)),
+        decider=decider,
         pseudonyms=pseudonyms,
         clock=clock,
         recorder=metrics,
-        limits=Limits(
-            after_s=config.park.after_s,
-            hold_s=max((s.response_timeout_s for s in (*config.smsc, *config.listen)), default=10.0)
-            + HOLD_MARGIN_S,
-            answer_ttl_s=config.park.answer_ttl_s,
-        ),
+        limits=_limits(config),
         admission=admission,
     )
     worker = ParkWorker(
@@ -223,13 +241,14 @@ def assemble(
         routes=[route for route in lines if listening or not route.startswith("listen:")],
         on_error=lambda error: metrics.failed("park_worker", error),
     )
+    intake = Intake(
+        parts=parts_of_messages,
+        pseudonyms=pseudonyms,
+        numbers=config.number_to_carrier,
+        default_country=config.default_country,
+    )
     receiving = Receiving(
-        intake=Intake(
-            parts=parts_of_messages,
-            pseudonyms=pseudonyms,
-            numbers=config.number_to_carrier,
-            default_country=config.default_country,
-        ),
+        intake=intake,
         pipeline=pipeline,
         admission=admission,
         wall=clock.wall,
@@ -243,7 +262,7 @@ def assemble(
             smsc,
             i,
             lines[smsc.name],
-            rate_per_s=share(smsc.rate_per_s, worker_index, 1 if smsc.bind == "outbind" else workers),
+            rate_per_s=_rate_per_s(smsc, worker_index, workers),
             reactor=reactor,
             routes=routes,
             receiving=receiving,
@@ -255,7 +274,7 @@ def assemble(
         Listener(
             listen,
             i,
-            {c.system_id: lines[route_of(c)] for c in listen.clients},
+            _lines_of(listen, lines),
             reactor=reactor,
             routes=routes,
             receiving=receiving,
@@ -279,6 +298,11 @@ def assemble(
         clock,
         sweeping,
         lag,
+        intake,
+        decider,
+        turns,
+        workers,
+        worker_index,
     )
     metrics.links.look = lambda: status.healths(links, listeners)
     parts.http = Http(metrics.registry, parts.status)
@@ -317,6 +341,27 @@ def _rooms(config: Config, lines: dict[str, Line], calls: Calls, clock: Clock) -
             room = Room(calls, clock, carrier=carrier.name, limit=limit, routes=theirs)
             rooms.update(dict.fromkeys(theirs, room))
     return rooms
+
+
+def _lines_of(listen: Listen, lines: dict[str, Line]) -> dict[str, Line]:
+    return {client.system_id: lines[route_of(client)] for client in listen.clients}
+
+
+def _lease_s(config: Config) -> float:
+    return config.park.after_s + LEASE_MARGIN_S
+
+
+def _limits(config: Config) -> Limits:
+    longest_s = max((peer.response_timeout_s for peer in (*config.smsc, *config.listen)), default=10.0)
+    return Limits(
+        after_s=config.park.after_s,
+        hold_s=longest_s + HOLD_MARGIN_S,
+        answer_ttl_s=config.park.answer_ttl_s,
+    )
+
+
+def _rate_per_s(smsc: Smsc, worker_index: int, workers: int) -> float:
+    return share(smsc.rate_per_s, worker_index, 1 if smsc.bind == "outbind" else workers)
 
 
 def _codings(peer: Timers) -> Codings:

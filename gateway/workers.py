@@ -1,43 +1,93 @@
-"""`serve --workers N`: processes that share nothing but the store, kept running by a parent that does
-nothing else.
+"""One worker among its like, as it sees them: who it is, what it tells its parent and the others, what it is
+told.
 
-Each child is forked before anything is opened. A child that dies is started again, with backoff; the
-children of a parent that dies end too. Worker 0 has the configured HTTP port (worker i that port plus i)
-and the listeners; what the others report about themselves once a second, through files in a private folder,
-is part of its status.
+Worker 0 has the configured HTTP port (worker i that port plus i) and the listeners; what the others report
+about themselves once a second, through files in a private folder, is part of its status. Parent and worker
+talk over a pair of sockets (`Channel`). Called by `gateway.app`; the parent's side is `gateway.supervisor`.
 """
 
-import ctypes
 import json
-import os
-import shutil
-import signal
-import sys
-import tempfile
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import structlog
+from gateway import notify
 
-log = structlog.get_logger("cxmyd")
-
-_PR_SET_PDEATHSIG = 1
 FRESH_S = 5.0
-LONGEST_PAUSE_S = 10.0
+#: Of one message: the rules of some hundred carriers.
+_BUFFER = 1 << 20
+
+
+class Channel:
+    """Messages between a parent and its child. Nobody waits: what does not fit in the buffers is dropped."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        connection.setblocking(False)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            connection.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+
+    @classmethod
+    def pair(cls) -> "tuple[Channel, Channel]":
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        return cls(one), cls(other)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Whether it is on its way."""
+        try:
+            self._socket.send(json.dumps(message).encode())
+        except OSError:  # the buffers are full, or the other side is gone
+            return False
+        return True
+
+    def receive(self) -> list[dict[str, Any]]:
+        messages = []
+        while True:
+            try:
+                messages.append(json.loads(self._socket.recv(_BUFFER)))
+            except OSError:
+                return messages
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class Workers:
     """Who this process is among its like."""
 
-    def __init__(self, index: int, total: int, folder: Path | None) -> None:
+    def __init__(self, index: int, total: int, folder: Path | None, parent: Channel | None = None) -> None:
         self.index, self.total = index, total
         self._folder = folder
+        self.parent = parent
 
     @classmethod
     def alone(cls) -> "Workers":
         return cls(0, 1, None)
+
+    def started(self) -> None:
+        self._say({"started": True}, notify.READY)
+
+    def alive(self, *, ready: bool, text: str) -> None:
+        """To be said every second or so, by the event loop that does the work."""
+        self._say({"ready": ready, "text": text}, notify.ALIVE, notify.status(text))
+
+    def stopping(self) -> None:
+        self._say({"stopping": True}, notify.STOPPING)
+
+    def left(self, left: dict[str, Any]) -> None:
+        """The last word: what the drain left."""
+        self._say({"left": left})
+
+    def _say(self, message: dict[str, Any], *to_systemd: str) -> None:
+        if self.parent is not None:
+            self.parent.send(message)
+        elif to_systemd:
+            notify.tell(*to_systemd)
 
     def publish(self, status: dict[str, Any] | None) -> None:
         """Let worker 0 see our status; None: we are gone."""
@@ -48,7 +98,8 @@ class Workers:
             mine.unlink(missing_ok=True)
             return
         new = mine.with_suffix(".new")
-        new.write_text(json.dumps(status), encoding="utf-8")
+        # The monotonic clock is one for all processes; the wall clock may be set between two looks.
+        new.write_text(json.dumps([time.monotonic(), status]), encoding="utf-8")
         new.replace(mine)
 
     def others(self) -> dict[int, dict[str, Any] | None]:
@@ -59,72 +110,19 @@ class Workers:
 
     def _read(self, index: int) -> dict[str, Any] | None:
         assert self._folder is not None
-        file = self._folder / f"{index}.json"
         try:
-            if time.time() - file.stat().st_mtime > FRESH_S:
-                return None
-            status: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            text = (self._folder / f"{index}.json").read_text(encoding="utf-8")
+            written_s, status = json.loads(text)
         except (OSError, ValueError):
             return None
-        return status
+        fresh: dict[str, Any] | None = status if time.monotonic() - written_s <= FRESH_S else None
+        return fresh
 
 
-def supervise(total: int, run: Callable[[Workers], None]) -> None:
-    """Fork `total` workers and keep them running until SIGTERM or SIGINT, which is passed on; returns when
-    all have ended.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="cxmyd-workers-"))
-    stopping = False
-    children: dict[int, int] = {}  # pid -> index
-    pauses_s = [0.0] * total
-    started_s = [0.0] * total
-
-    def stop(_number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for pid in children:
-            os.kill(pid, signal.SIGTERM)
-
-    def start(index: int) -> None:
-        started_s[index] = time.monotonic()
-        pid = os.fork()
-        if pid == 0:
-            _be_child(run, Workers(index, total, folder))
-        children[pid] = index
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        for index in range(total):
-            start(index)
-        while children:
-            pid, status = os.wait()
-            index = children.pop(pid)
-            if stopping:
-                continue
-            log.error("worker.died", worker=index, status=os.waitstatus_to_exitcode(status))
-            good = time.monotonic() - started_s[index] > LONGEST_PAUSE_S
-            pauses_s[index] = 0.1 if good else min(LONGEST_PAUSE_S, max(0.1, pauses_s[index] * 2))
-            time.sleep(pauses_s[index])
-            if not stopping:
-                start(index)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _be_child(run: Callable[[Workers], None], me: Workers) -> None:
-    """Never returns: the parent's stack is not ours."""
-    code = 1
-    try:
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        run(me)
-        code = 0
-    except Exception as error:  # noqa: BLE001 - the boundary of a process: the parent starts another
-        log.error("worker.failed", worker=me.index, kind=type(error).__name__, error=str(error))
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+def summed(lefts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What all workers left, in the order of their ends: the last has seen the park last."""
+    seen = [left["waiting"] for left in lefts if left["waiting"] is not None]
+    sums: dict[str, Any] = {
+        key: sum(left[key] for left in lefts) for key in ("unanswered", "parked", "put_off")
+    }
+    return sums | {"waiting": seen[-1] if seen else None}

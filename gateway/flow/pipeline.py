@@ -153,6 +153,20 @@ class Pipeline:
             self._end(mo, result, started_s)
         return result
 
+    def reconfigure(self, limits: Limits) -> None:
+        """Times that hold from now on, for messages under way too."""
+        self._limits = limits
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._park_the_slow()
+
+    def park_the_rest(self) -> "list[asyncio.Task[bytes | None]]":
+        """The process is about to end: park what is neither answered nor parked. Each gives its entry's id,
+        or None where it was refused for the time being.
+        """
+        flights = [flight for flight in self._flights if not flight.answered and flight.parking is None]
+        return [flight.too_slow("drain") for flight in flights]
+
     # one attempt
 
     def _line_up(self, msisdn: str) -> asyncio.Future[None] | None:
@@ -354,12 +368,13 @@ class _Flight:
             except StoreError as error:  # the hold ends by itself
                 p._recorder.failed("unhold", error)
 
-    def too_slow(self) -> None:
+    def too_slow(self, reason: str = "slow") -> "asyncio.Task[bytes | None]":
         """The SMSC shall not wait any longer: park the message, with its attempt under way."""
-        self.parking = asyncio.get_running_loop().create_task(self._park_under_way())
+        self.parking = asyncio.get_running_loop().create_task(self._park_under_way(reason))
+        return self.parking
 
-    async def _park_under_way(self) -> bytes | None:
-        entry_id = await self._parked(self._p._limits.hold_s, "slow")
+    async def _park_under_way(self, reason: str) -> bytes | None:
+        entry_id = await self._parked(self._p._limits.hold_s, reason)
         self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
         return entry_id
 

@@ -64,6 +64,8 @@ class Receiving:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: dict[str, Callable[[asyncio.Task[None]], None]] = {}  # by route: of a task that has ended
         self.draining = False
+        self.unanswered = 0  # requests that have no response yet
+        self.put_off = 0  # while draining: told that we cannot take it now
 
     @property
     def in_flight(self) -> int:
@@ -112,6 +114,7 @@ class Receiving:
             if kind is Kind.RECEIPT:
                 self._on_receipt(line.route, pdu)
         elif self.draining:
+            self.put_off += 1
             answer(CommandStatus.ESME_RX_T_APPN)
         elif not isinstance(request, _COUNTED) and self._admission.room(line.route) <= 0:
             self.turned_away(line, 1)
@@ -119,7 +122,14 @@ class Receiving:
         else:
             self._take(pdu, line, answer, park_first)
 
-    def _take(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
+    def _take(self, pdu: Sm | DataSm, line: Line, respond: Answer, park_first: bool) -> None:
+        self.unanswered += 1
+
+        def answer(status: int) -> None:
+            self.unanswered -= 1
+            self.put_off += self.draining and status != 0
+            respond(status)
+
         mo = self._intake.whole(pdu, line, self._wall())
         if mo is None:
             self._run(line.route, self._part(pdu, line, answer, park_first))

@@ -72,8 +72,9 @@ OWNER_LEASE_S = 3.0
 MOST_OF_ONE = 50
 #: The dead are kept for an operator to see, at most so many in a shard.
 DEAD_LIMIT = 10_000
-#: Clocks of gateway and store may be so far apart when an entry is looked for by the time it was parked.
-SKEW_S = 60.0
+#: Clocks of gateway and store may be so far apart, an hour's step of either included: where one's time is
+#: compared with the other's.
+SKEW_S = 7200.0
 PAGE = 500
 
 
@@ -205,7 +206,7 @@ class RedisPark:
         shard = shard_of(who)
         room = self._rooms.get(mo.route)
         most: int | str = "" if room is None else await room.most(mo.route, shard)
-        if await self._list(who, name, mo.received_s + self._ttl_s) > MOST_OF_ONE:
+        if await self._list(who, name, mo.received_s + self._ttl_s + SKEW_S) > MOST_OF_ONE:
             await self._unlist(who, name)
             raise ParkFullError(f"{MOST_OF_ONE} messages of one subscriber are parked, the limit")
         key = park_key(b"q", mo.route, shard)
@@ -241,9 +242,9 @@ class RedisPark:
         return ["s", tag_of(who), "u", name, "t", received_ms, "x", expires_ms, "c", sealed, *more]
 
     async def _list(self, who: Pseudonym, name: bytes, expires_s: float) -> int:
-        """Name a message among its subscriber's parked ones; how many they are."""
+        """Name a message among its subscriber's parked ones, until then by the store's clock; how many they are."""
         key = parked_key(who)
-        expires_ms, ttl_s = int(expires_s * 1000), int(self._ttl_s) + 1
+        expires_ms, ttl_s = int(expires_s * 1000), int(self._ttl_s + SKEW_S) + 1
         count: int = await self._calls.call(key, "FCALL", TALLY, 1, key, name, max(1, expires_ms), ttl_s)
         return count
 

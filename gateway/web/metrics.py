@@ -80,6 +80,9 @@ class Metrics:
         self.receipts = Counts(
             "cxmyd_receipts", "Receipts by what they were good for", ("link", "result"), registry
         )
+        self.reloads = Counter(
+            "cxmyd_config_reloads", "Reloads of the configuration by result", ("result",), registry=registry
+        )
         self.park = Gauge(
             "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
         )

@@ -4,14 +4,18 @@ sent them is kept for tshark, whose tests come last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.simulator.smsc import Rules
 from tests.conftest import RedisServer
+from tests.foreign.processes import Gateway
 from tests.foreign.recorder import Recorder
 from tests.foreign.service import Service
+from tests.simulator.conftest import Running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,3 +44,25 @@ def recorder() -> Iterator[Recorder]:
     recorder = Recorder()
     yield recorder
     recorder.stop()
+
+
+@pytest.fixture
+def smsc() -> Iterator[Running]:
+    """A simulated SMSC that sends again soon what was refused."""
+    running = Running(rules=Rules(retry_s=0.1))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def gateways(service: Service, smsc: Running) -> Iterator[Callable[..., Gateway]]:
+    """Starts `cxmyd serve` with arguments; all are ended after the test."""
+    started: list[Gateway] = []
+
+    def start(*arguments: str, redis_url: str = service.redis_url, **options: Any) -> Gateway:
+        started.append(Gateway(service.folder, redis_url, smsc, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for gateway in started:
+        gateway.end()

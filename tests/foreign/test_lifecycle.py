@@ -7,91 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from gateway import children
-from gateway.simulator.smsc import Rules
-from tests.conftest import RedisServer, free_port
-from tests.foreign.service import CHANGSHA, CXMYD, JIAN, TRIOS, Service, Subscriber, smsc_sections
+from tests.conftest import RedisServer
+from tests.foreign.processes import Gateway, ask, until
+from tests.foreign.service import CHANGSHA, JIAN, TRIOS
 from tests.simulator.conftest import Running
 
 MOBILE, UNICOM = TRIOS[1].mobile, TRIOS[1].unicom
-
-
-@pytest.fixture
-def smsc() -> Iterator[Running]:
-    running = Running(rules=Rules(retry_s=0.1))
-    yield running
-    running.stop()
-
-
-class Gateway:
-    """`cxmyd serve` under the test's own hand."""
-
-    def __init__(self, folder: Path, redis_url: str, smsc: Running, *arguments: str) -> None:
-        self.http = free_port(in_a_row=2)  # of two workers
-        self.config = folder / f"own-{self.http}.toml"
-        self.config.write_text(
-            f'[redis]\nurl = "{redis_url}"\n[keys]\nfile = "keys.json"\n[data]\ndir = "data"\n'
-            f'[http]\nlisten = "127.0.0.1:{self.http}"\n{smsc_sections(smsc.simulator.smpp_port)}',
-            encoding="utf-8",
-        )
-        self._log = (folder / f"own-{self.http}.log").open("wb")
-        command: list[str | Path] = [CXMYD, "-c", self.config, "serve", *arguments]
-        self.process = children.spawn(command, output=self._log)
-
-    def ready(self) -> int:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=2) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def workers(self) -> list[int]:
-        """The process ids of its children."""
-        file = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in file.read_text().split()]
-
-    def end(self) -> int:
-        status = children.end(self.process, timeout_s=20)
-        self._log.close()
-        return status
-
-
-@pytest.fixture
-def gateways(service: Service, smsc: Running) -> Iterator[Callable[..., Gateway]]:
-    started: list[Gateway] = []
-
-    def start(*arguments: str, redis_url: str = service.redis_url) -> Gateway:
-        started.append(Gateway(service.folder, redis_url, smsc, *arguments))
-        return started[-1]
-
-    yield start
-    for gateway in started:
-        gateway.end()
-
-
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def ask(smsc: Running, who: Subscriber, text: str) -> str:
-    return smsc.run(smsc.simulator.ask(who.msisdn, who.service, text, timeout_s=15)).text
 
 
 def test_without_its_store_it_starts_and_the_smsc_keeps_the_messages(
