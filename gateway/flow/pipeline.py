@@ -9,6 +9,7 @@ processes by the lease of `Turns`.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.flow.admission import Admission
@@ -127,16 +128,19 @@ class Pipeline:
         self._admission.waited(now_s - asked_s, now_s)
         return seen
 
-    async def _mark(self, mo: Mo, who: Pseudonym | None, *, answered: bool = False) -> None:
-        """Mark a message beside its turn, also for processes that do not know the newest key yet. Where that
-        fails, a redelivery of a parked one is parked behind it, and recognised once this one is answered.
+    async def _mark(self, mo: Mo, who: Pseudonym | None, *, answered: bool = False) -> bool:
+        """Mark a message beside its turn, also for processes that do not know the newest key yet; False when
+        it had a mark. Where that fails, a redelivery of a parked one is parked behind it, and recognised once
+        this one is answered.
         """
+        first = True
         try:
             for name in (who, self._older(mo)):
                 if name is not None:
-                    await self._turns.mark(name, mo.digest, answered=answered)
+                    first = await self._turns.mark(name, mo.digest, answered=answered) and first
         except StoreError as error:
             self._recorder.failed("mark", error)
+        return first
 
     def _older(self, mo: Mo) -> Pseudonym | None:
         """Who the sender is under the older key, while there is one."""
@@ -194,15 +198,19 @@ class Pipeline:
         if earlier is not None:
             await earlier
         try:
+            if flight is not None and flight.parking is not None:  # it has waited in line for too long
+                return _NO_TURN[Busy]
             fresh = flight is not None
             begun_s = self._clock.monotonic()
             turn = await self._begin(mo, who, fresh)
             now_s = self._clock.monotonic()
             self._admission.waited(now_s - begun_s, now_s)
             if isinstance(turn, Busy):
-                turn = await self._begin_later(mo, who, fresh)
+                turn = await self._begin_later(mo, who, flight)
             if not isinstance(turn, Turn):
-                return _NO_TURN[type(turn)]
+                # One that was parked meanwhile may have met its own mark: whoever works it off will see.
+                parked = flight is not None and flight.parking is not None
+                return _NO_TURN[Busy if parked else type(turn)]
             if flight is not None:
                 flight.turn = turn
             return await self._answer(mo, who, turn)
@@ -221,13 +229,19 @@ class Pipeline:
             return self._turns.begin(who, mo.digest, fresh=fresh)
         return self._turns.begin_rotating(who, older, mo.digest, fresh=fresh)
 
-    async def _begin_later(self, mo: Mo, who: Pseudonym, fresh: bool) -> Turn | Answered | Busy | Behind:
-        """Another process has the turn: ask again for as long as a message may take."""
+    async def _begin_later(
+        self, mo: Mo, who: Pseudonym, flight: "_Flight | None"
+    ) -> Turn | Answered | Busy | Behind:
+        """Another process has the turn: ask again for as long as a message may take, or until it is
+        parked.
+        """
         patience_s = self._clock.monotonic() + self._limits.after_s
         turn: Turn | Answered | Busy | Behind = Busy()
         while isinstance(turn, Busy) and self._clock.monotonic() <= patience_s:
             await self._clock.sleep(BUSY_PAUSE_S)
-            turn = await self._begin(mo, who, fresh)
+            if flight is not None and flight.parking is not None:
+                break
+            turn = await self._begin(mo, who, flight is not None)
         return turn
 
     async def _answer(self, mo: Mo, who: Pseudonym, turn: Turn) -> Result:
@@ -388,5 +402,7 @@ class _Flight:
             p._recorder.failed("park", error)
             return None
         p._recorder.parked(self._mo.carrier.name, reason)
-        await p._mark(self._mo, self.who)
+        if not await p._mark(self._mo, self.who) and self.turn is None:
+            with suppress(StoreError):  # a copy of it was parked first; the park sees to what stays
+                await p._park.remove(self.who, self._mo, entry_id)
         return entry_id

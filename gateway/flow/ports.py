@@ -54,8 +54,10 @@ class Turns(Protocol):
     async def seen(self, who: Pseudonym, digest: bytes) -> bool:
         """Whether the message is a redelivery; without a turn."""
 
-    async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> None:
-        """Mark the message beside its turn: as answered, or as one in good hands, parked or dead."""
+    async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> bool:
+        """Mark the message beside its turn: as answered, or as one in good hands, parked or dead; False when
+        it was in good hands already.
+        """
 
     async def finish(
         self,

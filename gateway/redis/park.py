@@ -242,7 +242,9 @@ class RedisPark:
         return ["s", tag_of(who), "u", name, "t", received_ms, "x", expires_ms, "c", sealed, *more]
 
     async def _list(self, who: Pseudonym, name: bytes, expires_s: float) -> int:
-        """Name a message among its subscriber's parked ones, until then by the store's clock; how many they are."""
+        """Name a message among its subscriber's parked ones, until then by the store's clock; how many they
+        are.
+        """
         key = parked_key(who)
         expires_ms, ttl_s = int(expires_s * 1000), int(self._ttl_s + SKEW_S) + 1
         count: int = await self._calls.call(key, "FCALL", TALLY, 1, key, name, max(1, expires_ms), ttl_s)

@@ -104,9 +104,9 @@ class RedisTurns:
         key = mark_key(who, digest)
         return await self._calls.call(key, b"GET", key) is not None
 
-    async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> None:
+    async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> bool:
         key = mark_key(who, digest)
-        await self._calls.call(key, b"FCALL", MARK, b"1", key, b"%d" % answered, self._mark_ms)
+        return bool(await self._calls.call(key, b"FCALL", MARK, b"1", key, b"%d" % answered, self._mark_ms))
 
     async def finish(
         self,

@@ -194,3 +194,22 @@ def test_across_a_change_of_the_key(redis_url: str, tmp_path: Path) -> None:
             assert await new.waiting() == 1
 
     asyncio.run(both())
+
+
+def test_a_message_that_was_parked_while_it_waited_is_answered(run: Callable[..., None]) -> None:
+    """For the turn in another process, or in line in its own: its own mark is not that of a redelivery."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        one.smsc.gate = asyncio.Event()
+        first = asyncio.ensure_future(one.deliver(mo()))
+        await until(lambda: one.smsc.sent)
+        waiting = [asyncio.ensure_future(p.deliver(mo())) for p in (one, other)]
+        assert [await verdict for verdict in (first, *waiting)] == [Verdict.ACK] * 3
+        await asyncio.sleep(0.3)  # as long as it would have asked for the turn
+        assert await one.waiting() == 3
+        one.smsc.gate.set()
+        other.worker.start()
+        await until(lambda: _is_empty(one))
+        assert len(one.smsc.sent) + len(other.smsc.sent) == 3
+
+    run(scenario, after_s=0.2)
