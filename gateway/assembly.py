@@ -83,7 +83,8 @@ class Parts:
         """Go on under other rules (`gateway.config.reloading`), in one step: nothing is awaited here."""
         lines = _lines(config)
         self.config = config
-        self.park.reconfigure(config.park.answer_ttl_s, config.carriers)
+        rooms = _rooms(config, lines, self.calls, self.clock)
+        self.park.reconfigure(config.park.answer_ttl_s, config.carriers, rooms)
         self.turns.reconfigure(config.dedup.window_s, _lease_s(config))
         self.intake.reconfigure(config.number_to_carrier)
         self.decider.reconfigure(tuple(config.number_to_carrier))

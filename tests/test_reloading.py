@@ -43,7 +43,7 @@ def test_rules_and_times_are_taken(tmp_path: Path) -> None:
     old = _load(tmp_path, _smsc())
     new = _load(
         tmp_path,
-        "[park]\nafter_s = 2.0\nanswer_ttl_s = 60\n[dedup]\nwindow_s = 5\n[drain]\ntimeout_s = 3\n"
+        "[park]\nafter_s = 2.0\nanswer_ttl_s = 60\nlimit = 9\n[dedup]\nwindow_s = 5\n[drain]\ntimeout_s = 3\n"
         + _smsc(rate=7.0)
         + '[carrier.china-mobile]\ndialog = "none"\nnumbers = ["10086", "10087"]\nqueries_per_day = 3\n',
     )
@@ -52,6 +52,7 @@ def test_rules_and_times_are_taken(tmp_path: Path) -> None:
     assert set(found.changed) == {
         "park.after_s",
         "park.answer_ttl_s",
+        "park.limit",
         "dedup.window_s",
         "drain.timeout_s",
         "smsc[0].rate_per_s",

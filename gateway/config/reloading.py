@@ -1,6 +1,6 @@
 """What a running gateway takes from a changed configuration, and what needs a restart.
 
-Taken: the carriers' profiles and overrides, the times of `[park]`, `[dedup]`, `[drain]` and each SMSC's
+Taken: the carriers' profiles and overrides, times and limit of `[park]`, `[dedup]`, `[drain]` and each SMSC's
 `rate_per_s`. Whatever else has changed is kept as it was, and named. All of it or nothing: `Rules` is one
 value, checked before anybody takes it, and every worker is given the same one. Called by `gateway.app`.
 """
@@ -17,7 +17,7 @@ from gateway.config.models import Dedup, Drain
 from gateway.dialog.carrier import Carrier
 from gateway.errors import ConfigError, Problem
 
-_PARK = ("after_s", "answer_ttl_s")
+_PARK = ("after_s", "answer_ttl_s", "limit")
 #: Of the sections that a gateway uses.
 _COMPARED = (
     "default_country",

@@ -172,10 +172,13 @@ class RedisPark:
         self._token = secrets.token_hex(8).encode()
         self._left: dict[tuple[str, int], dict[bytes, _Left]] = defaultdict(dict)  # by the entry's name
 
-    def reconfigure(self, answer_ttl_s: float, carriers: Mapping[str, Carrier]) -> None:
+    def reconfigure(
+        self, answer_ttl_s: float, carriers: Mapping[str, Carrier], rooms: Mapping[str, Room]
+    ) -> None:
         """Of what is parked, and the carriers of what is worked off, from now on."""
         self._ttl_s = answer_ttl_s
         self._carriers = carriers
+        self._rooms = rooms
 
     def shards(self, route: str) -> Sequence[int]:
         return range(PARK_SHARDS)
