@@ -22,6 +22,8 @@ from location_store.errors import StoreError
 #: Looked at together, such looks in one pass over a shard, and worked on at once.
 BATCH, LOOKS, AT_ONCE = 256, 4, 32
 IDLE_S = 0.25
+#: While nothing can be sent: between two looks for what has expired.
+EXPIRED_S = 5.0
 #: Attempts that were the message's own fault (it raises, the SMSC does not answer for it), before it is dead.
 MAX_TRIES = 5
 #: Attempts of any kind: an entry that takes whole processes with it never gets as far as being judged.
@@ -49,7 +51,7 @@ class ParkWorker:
         self._recorder = recorder
         self._on_error = on_error
         self._idle_s = idle_s
-        # When to try an entry again, of those that the last pass over its shard saw.
+        # When to try an entry again; past times are forgotten, so that nothing stays of those that have left.
         self._not_before_s: dict[tuple[str, int], dict[bytes, float]] = {}
         self._wakes: dict[str, list[asyncio.Event]] = {route: [] for route in routes}
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,15 +81,20 @@ class ParkWorker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self, route: str, shard: int, wake: asyncio.Event) -> None:
-        owned = False
+        owned, look_s = False, -inf
         while not self._stopping:
             wake.clear()
             again = False
             try:
                 await self._park.tidy(route, shard)
-                if self._outbox.can_send(route):
+                sends, now_s = self._outbox.can_send(route), self._clock.monotonic()
+                if sends or now_s >= look_s:
+                    look_s = now_s + EXPIRED_S
                     owned = await self._park.own(route, shard)
                     again = owned and await self._pass(route, shard)
+                    if owned and not sends:  # it is for who can send
+                        await self._park.disown(route, shard)
+                        owned = False
             except StoreError:
                 owned = False  # the store says so itself in its own events
             except Exception as error:  # noqa: BLE001 - the boundary of one shard's worker: it must go on
@@ -102,8 +109,10 @@ class ParkWorker:
         """Attempt what is due, subscribers side by side. Whether anything left the park (then look again at
         once).
         """
-        not_before_s = self._not_before_s.pop((route, shard), {})
-        pauses = self._not_before_s[route, shard] = {}  # whatever left by other hands is forgotten
+        now_s, pauses = self._clock.monotonic(), self._not_before_s.get((route, shard), {})
+        pauses = self._not_before_s[route, shard] = {
+            id_: when for id_, when in pauses.items() if when > now_s
+        }
         waiting: set[bytes] = set()  # whose first entry is not due: nothing of theirs is
         after = b""
         for _ in range(LOOKS):
@@ -114,19 +123,20 @@ class ParkWorker:
             queues: dict[bytes, list[Entry]] = defaultdict(list)
             for entry in entries:
                 queues[entry.tag].append(entry)
-                if entry.id in not_before_s:
-                    pauses[entry.id] = not_before_s[entry.id]
             due = []
             for tag, queue in queues.items():
-                if tag not in waiting and self._is_due(queue[0], pauses):
+                if tag not in waiting and self._is_due(route, queue[0], pauses):
                     due.append(queue)
                 waiting.add(tag)  # behind whatever becomes of these
             if await self._work_off(route, shard, due, pauses):
                 return True
         return False
 
-    def _is_due(self, entry: Entry, pauses: Mapping[bytes, float]) -> bool:
-        return not (self._stopping or entry.held or self._clock.monotonic() < pauses.get(entry.id, -inf))
+    def _is_due(self, route: str, entry: Entry, pauses: Mapping[bytes, float]) -> bool:
+        """What has expired is, whether or not it could leave."""
+        if self._stopping or entry.held or self._clock.monotonic() < pauses.get(entry.id, -inf):
+            return False
+        return self._outbox.can_send(route) or self._clock.wall() >= entry.expires_s
 
     async def _work_off(
         self, route: str, shard: int, queues: Sequence[Sequence[Entry]], pauses: dict[bytes, float]
@@ -159,7 +169,7 @@ class ParkWorker:
         left = False
         async with self._at_once[route]:
             for entry in queue:
-                if not self._is_due(entry, pauses) or not await self._one(route, shard, entry, pauses):
+                if not self._is_due(route, entry, pauses) or not await self._one(route, shard, entry, pauses):
                     break
                 left = True
         return left

@@ -170,6 +170,29 @@ def test_what_an_operator_puts_back_is_answered(run: Callable[..., None], redis_
     run(scenario)
 
 
+def test_what_expires_while_the_link_is_away_is_recorded(
+    run: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
+    """And makes room, though nothing can be sent."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.up = False
+        late, in_time = mo(msisdn="8613800007001")._replace(received_s=time.time() - 61), mo()
+        for message in (late, in_time):
+            await p.park.add(whose(p, message), message, 0)
+        p.worker.start()
+        await until(lambda: died(p))
+        assert await p.dead() == ["expired"]
+        assert await p.waiting() == 1
+        assert p.smsc.sent == []
+        async with process(redis_url, tmp_path) as other:  # whose link is up, is not kept off
+            other.worker.start()
+            async with asyncio.timeout(2):
+                await until(lambda: other.smsc.sent)
+
+    run(scenario)
+
+
 def test_what_expired_and_is_put_back_is_answered(run: Callable[..., None], redis_url: str) -> None:
     """Its time to live begins anew, for the answer as well."""
 
@@ -321,6 +344,10 @@ def same_shard_numbers(p: Process, count: int) -> list[str]:
 
 async def delivered(p: Process, message: Mo) -> bool:
     return await p.deliver(message) is Verdict.ACK
+
+
+async def died(p: Process) -> bool:
+    return bool(await p.dead())
 
 
 async def empty(p: Process) -> bool:
