@@ -203,6 +203,9 @@ class Calls:
         return self._nodes[place]
 
     def _told(self, address: NodeAddress, up: bool, why: str) -> None:
+        node = self._nodes.get((address.path or address.host, address.port))
+        if up and node is not None and not self._is_up(node):
+            return  # one of its two connections is; the other will say so
         if self._on_state is not None:
             self._on_state(up, f"{address}: {why}" if self.is_cluster and why else why)
 

@@ -112,6 +112,7 @@ def test_a_server_that_cannot_is_refused_and_told(own_redis: OwnRedis) -> None:
             await calls.call_and_wait(b"k", "SET", "k", "x")
         assert await calls.call(b"k", "EXISTS", "k") == 0
         assert any("appendonly yes" in why for why in told)
+        assert "" not in told
         await calls.close()
 
     asyncio.run(main())
