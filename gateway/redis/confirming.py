@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gateway.redis.node import Argument, Node, NodeAddress
+from gateway.redis.node import SLOW_S, Argument, Node, NodeAddress
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
 
 #: Writes of one batch at most.
@@ -61,7 +61,7 @@ class Confirming:
         self._node = Node(
             address,
             timeout_s=timeout_s + waits_s,
-            slow_s=timeout_s / 4 + waits_s,
+            slow_s=SLOW_S + waits_s,
             on_connect=self._ask_for_waitaof,
             on_state=on_state,
         )

@@ -34,6 +34,8 @@ from location_store.replies import AccessError, SlotMovingError, error_of
 
 Argument = bytes | str | int | float
 
+#: A call this old: nobody else is to wait for the node until it answers.
+SLOW_S = 0.5
 #: Within one turn of the loop: each wakes a message, which works for some 0.1 ms.
 SLICE = 100
 #: A connection is made within this, or tried again: a lost SYN would be sent again after 1 s only.
@@ -73,7 +75,7 @@ class Node(asyncio.Protocol):
         address: NodeAddress,
         *,
         timeout_s: float,
-        slow_s: float | None = None,
+        slow_s: float = SLOW_S,
         on_connect: Callable[["Node"], Any] | None = None,
         on_state: Callable[[bool, str], None] | None = None,
     ) -> None:
@@ -83,7 +85,7 @@ class Node(asyncio.Protocol):
         self.why_down = self._away = "not connected yet"
         self._slow = self._refusing = ""
         self._timeout_s = timeout_s
-        self._slow_s = timeout_s / 4 if slow_s is None else slow_s
+        self._slow_s = min(slow_s, timeout_s)
         self._on_connect = on_connect
         self._on_state = on_state
         self._loop = asyncio.get_running_loop()
