@@ -145,6 +145,33 @@ def test_a_stalled_server_costs_its_timeout_and_nothing_else_waits(own_redis: Ow
     run(main)
 
 
+def test_a_slow_server_is_waited_for_by_nobody_else(own_redis: OwnRedis) -> None:
+    """After half a second other calls fail at once; those on their way are answered when it answers, and then
+    it is up again, over the same connection.
+    """
+    server = own_redis()
+
+    async def main() -> None:
+        told: list[tuple[bool, str]] = []
+        calls = Calls(server.url, library=LIBRARY, timeout_s=5, on_state=lambda *state: told.append(state))
+        assert await calls.wait_up(5)
+        server.pause()
+        pending = [asyncio.ensure_future(calls.call(b"k", "ECHO", str(n))) for n in range(300)]
+        while calls.up:
+            await asyncio.sleep(0.01)
+        started_s = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="no answer for"):
+            await calls.call(b"k", "ECHO", "late")
+        assert time.monotonic() - started_s < 0.1
+        server.resume()
+        assert await asyncio.gather(*pending) == [str(n).encode() for n in range(300)]
+        assert await calls.wait_up(1.0)
+        assert told == [(True, ""), (False, "no answer for 0.5 s"), (True, "")]
+        await calls.close()
+
+    run(main)
+
+
 def test_a_wrong_password_is_told(own_redis: OwnRedis) -> None:
     server = own_redis("--requirepass", "right")
 
