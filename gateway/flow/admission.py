@@ -1,46 +1,88 @@
 """How many messages may be under way in this process at a time, so that none of them waits long, and whose
 they may be.
 
-Pure. The limit follows what the store's answer to a begun turn takes: with more under way than the process
-can work on, it grows with the length of the queue, whichever of processor and store is the bottleneck, and it
-has nothing of the SMSC's own time in it. What is refused costs next to nothing, and the SMSC keeps it.
+Pure. Two limits, each of which follows what is waited for. That of the process follows how long the store
+takes to answer for a turn that begins: with more under way than can be worked on, this grows with the queue,
+whichever of processor and store is the bottleneck, and it has nothing of the SMSC's own time in it. That of
+a route follows how long its answers wait until they may leave, for the window or the rate. What is refused
+costs next to nothing, and the SMSC keeps it.
 
 Invariant: whoever floods leaves room. Routes of which something was refused lately share, in equal parts,
 what the others do not use (max-min fairness), and a quarter of such a part stays free for whoever comes: one
 that floods takes four fifths of the limit, of two each takes four ninths. A route that sends little is never
 refused for the others' sake.
 
-Called by the links before they read messages, and by the pipeline with each turn that has begun.
+Called by the links before they read messages and when an answer leaves, and by the pipeline with each turn
+that has begun.
 """
 
 from math import ceil
 
+#: How often a limit is judged.
+EVERY_S = 0.1
 #: What a turn may wait for the store. A message waits about four times as long in all, so that it is answered
 #: well within a second.
-TARGET_S = 0.03
-#: How often the limit is judged.
-EVERY_S = 0.1
+TURN_S = 0.03
 #: Fewer do not fill the round trips; more than the highest are a gigabyte of Python.
 LOWEST, FIRST, HIGHEST = 200, 1_000, 5_000
+#: What an answer may wait until it leaves, and how many of a route that is slower than they may do so.
+LEAVING_S, LOWEST_OF_ROUTE, CALM_OF_ROUTE = 0.3, 50, 100
 SPARE = 0.25
-#: Of one route are never too many, whatever the others do, and while the limit falls.
+#: Of one route are never too many for the process, whatever the others do, and while the limit falls.
 FREE = 20
-#: What the limit may fall to at once, and grow to while it holds back more than it need.
+#: What a limit may fall to at once, and grow to while it holds back more than it need.
 FALLS, GROWS = 0.5, 1.25
 
 
+class Limit:
+    """Follows what is waited for: above `target_s` it falls, below half of it it grows, where it is felt, and
+    is at least what is `calm`.
+    """
+
+    def __init__(self, target_s: float, *, lowest: int, first: int, calm: int) -> None:
+        self.now = first
+        self.felt = False
+        self._target_s = target_s
+        self._lowest, self._calm = lowest, calm
+        self._waited_s = 0.0
+        self._waits = 0
+        self._since_s = 0.0
+
+    def waited(self, wait_s: float, now_s: float, used: int) -> bool:
+        """Something has waited so long, with so many under way; whether the limit was judged."""
+        self._waited_s += wait_s
+        self._waits += 1
+        if now_s < self._since_s + EVERY_S:
+            return False
+        self._judge(self._waited_s / self._waits, used)
+        self._waited_s, self._waits, self._since_s, self.felt = 0.0, 0, now_s, False
+        return True
+
+    def _judge(self, wait_s: float, used: int) -> None:
+        if wait_s > self._target_s:
+            self.now = max(self._lowest, int(min(self.now, used) * max(FALLS, self._target_s / wait_s)))
+        elif wait_s < self._target_s / 2:
+            # What was learnt under load says nothing of a time without.
+            self.now = max(self.now, self._calm)
+            if self.felt:
+                self.now = min(HIGHEST, int(self.now * GROWS))
+
+
 class Admission:
-    """`limit` and `under_way` are to be read."""
+    """`under_way` is to be read."""
 
     def __init__(self) -> None:
-        self.limit = FIRST
         self.under_way = 0
         self._of: dict[str, int] = {}
-        self._waited_s = 0.0
-        self._turns = 0
+        self._process = Limit(TURN_S, lowest=LOWEST, first=FIRST, calm=FIRST)
+        self._routes: dict[str, Limit] = {}
         self._floods: set[str] = set()  # routes that were refused something since the limit was judged
         self._felt: set[str] = set()  # these, and those of the time before
-        self._since_s = 0.0
+
+    @property
+    def limit(self) -> int:
+        """That of the process."""
+        return self._process.now
 
     def room(self, route: str) -> int:
         """How many more messages may begin by this route now; each must be told to `began`."""
@@ -50,7 +92,10 @@ class Admission:
             if flood != route:
                 others -= self._of.get(flood, 0)
                 floods += 1
-        share = max(FREE, ceil((self.limit - others) / (floods + SPARE)))
+        share = max(FREE, ceil((self._process.now - others) / (floods + SPARE)))
+        slow = self._routes.get(route)
+        if slow is not None and slow.now < share:
+            share = slow.now
         return max(0, min(share - its_own, HIGHEST - self.under_way))
 
     def began(self, route: str) -> None:
@@ -62,24 +107,25 @@ class Admission:
         self._of[route] -= 1
 
     def refused(self, route: str) -> None:
-        """There was no room: the limit is felt."""
+        """There was no room."""
+        slow = self._routes.get(route)
+        if slow is not None and self._of.get(route, 0) >= slow.now:
+            slow.felt = True
+            return
+        self._process.felt = True
         self._floods.add(route)
         self._felt.add(route)
 
     def waited(self, wait_s: float, now_s: float) -> None:
         """A turn has begun, for which the store's answer took so long."""
-        self._waited_s += wait_s
-        self._turns += 1
-        if now_s >= self._since_s + EVERY_S:
-            self._judge(self._waited_s / self._turns)
-            self._waited_s, self._turns, self._since_s = 0.0, 0, now_s
+        if self._process.waited(wait_s, now_s, self.under_way):
             self._felt, self._floods = self._floods.copy(), set()
 
-    def _judge(self, wait_s: float) -> None:
-        if wait_s > TARGET_S:
-            self.limit = max(LOWEST, int(self.limit * max(FALLS, TARGET_S / wait_s)))
-        elif wait_s < TARGET_S / 2:
-            # What was learnt under load says nothing of a time without.
-            self.limit = max(self.limit, FIRST)
-            if self._floods:
-                self.limit = min(HIGHEST, int(self.limit * GROWS))
+    def left(self, route: str, wait_s: float, now_s: float) -> None:
+        """An answer has left by the route, which waited so long for it."""
+        slow = self._routes.get(route)
+        if slow is None:
+            slow = self._routes[route] = Limit(
+                LEAVING_S, lowest=LOWEST_OF_ROUTE, first=HIGHEST, calm=CALM_OF_ROUTE
+            )
+        slow.waited(wait_s, now_s, self._of.get(route, 0))

@@ -93,6 +93,9 @@ class Owner(Interface):
     def turned_away(self, connection: "Connection", count: int) -> None:
         """So many were refused for want of room."""
 
+    def request_left(self, connection: "Connection", waited_s: float, now_s: float) -> None:
+        """A request of ours has left, after so long in the queue."""
+
     def request_received(self, connection: "Connection", pdu: Pdu) -> None: ...
 
     def connection_ended(self, connection: "Connection", why: str) -> None: ...
@@ -128,12 +131,13 @@ def within(peer: str, networks: Iterable[Network]) -> bool:
 class _Request:
     """One of our requests on its way."""
 
-    __slots__ = ("future", "not_after_s", "pdu", "sent_s")
+    __slots__ = ("future", "not_after_s", "pdu", "queued_s", "sent_s")
 
-    def __init__(self, pdu: Pdu, future: asyncio.Future[Pdu], not_after_s: float) -> None:
+    def __init__(self, pdu: Pdu, future: asyncio.Future[Pdu], not_after_s: float, now_s: float) -> None:
         self.pdu = pdu
         self.future = future
         self.not_after_s = not_after_s
+        self.queued_s = now_s
         self.sent_s = 0.0
 
     def fail(self, error: Exception) -> None:
@@ -244,7 +248,7 @@ class Connection(Protocol):
             future.set_exception(OverfullError("too much is waiting"))
         else:
             queue = self._throttled if throttled else self._waiting
-            queue.append(_Request(pdu, future, not_after_s))
+            queue.append(_Request(pdu, future, not_after_s, self._clock.seconds()))
             self._pump_soon()
         return future
 
@@ -308,6 +312,7 @@ class Connection(Protocol):
                 continue
             request.sent_s = now_s
             throttle.sent(now_s)
+            self._owner.request_left(self, now_s - request.queued_s, now_s)
         self.flush_soon()
 
     def _flush_in_time(self) -> None:

@@ -55,7 +55,7 @@ class Receiving:
     ) -> None:
         self._intake = intake
         self._pipeline = pipeline
-        self._admission = admission
+        self.admission = admission
         self._wall = wall
         self._on_refused = on_refused
         self._on_receipt = on_receipt
@@ -73,11 +73,11 @@ class Receiving:
 
     def room(self, line: Line) -> float:
         """How many messages are taken by this line now."""
-        return inf if self.draining else self._admission.room(line.route)  # draining has its own word
+        return inf if self.draining else self.admission.room(line.route)  # draining has its own word
 
     def turned_away(self, line: Line, count: int) -> None:
         """So many were refused for want of room."""
-        self._admission.refused(line.route)
+        self.admission.refused(line.route)
         self._on_refused(line.route, "overload", count)
 
     def received(self, connection: Connection, pdu: Pdu, line: Line, *, park_first: bool) -> None:
@@ -116,7 +116,7 @@ class Receiving:
         elif self.draining:
             self.put_off += 1
             answer(CommandStatus.ESME_RX_T_APPN)
-        elif not isinstance(request, _COUNTED) and self._admission.room(line.route) <= 0:
+        elif not isinstance(request, _COUNTED) and self.admission.room(line.route) <= 0:
             self.turned_away(line, 1)
             answer(CommandStatus.ESME_RMSGQFUL)
         else:
@@ -170,7 +170,7 @@ class Receiving:
     def _run(self, route: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        self._admission.began(route)
+        self.admission.began(route)
         ended = self._ends.get(route)
         if ended is None:
             ended = self._ends[route] = partial(self._ended, route)
@@ -178,7 +178,7 @@ class Receiving:
 
     def _ended(self, route: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._admission.ended(route)
+        self.admission.ended(route)
 
 
 def _response(request: Pdu, status: int, message_id: str) -> Pdu:

@@ -297,6 +297,9 @@ class SmscLink:
     def turned_away(self, connection: Connection, count: int) -> None:
         self._receiving.turned_away(self._line, count)
 
+    def request_left(self, connection: Connection, waited_s: float, now_s: float) -> None:
+        self._receiving.admission.left(self.name, waited_s, now_s)
+
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         self._receiving.received(connection, pdu, self._line, park_first=False)
 

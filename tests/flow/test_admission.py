@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from gateway.flow.admission import FIRST, FREE, HIGHEST, LOWEST, TARGET_S, Admission
+from gateway.flow.admission import FIRST, FREE, HIGHEST, LOWEST, TURN_S, Admission
 
 STEP_S = 0.01
 
@@ -131,8 +131,60 @@ def test_a_slow_store_is_given_less_and_forgiven_at_once() -> None:
     for second in range(1, 10):
         admission.waited(5.0, float(second))
     assert admission.limit == LOWEST
-    admission.waited(TARGET_S / 10, 10.0)
+    admission.waited(TURN_S / 10, 10.0)
     assert admission.limit == FIRST
+
+
+@pytest.mark.parametrize("per_s", [200, 1_000])
+def test_a_link_that_is_slower_than_its_subscribers_refuses_before_answers_are_late(per_s: int) -> None:
+    """Its SMSC takes `per_s`; another link has its room meanwhile. Afterwards nothing is to be worked off."""
+    link = SlowLink(per_s)
+    link.run(3, 3 * per_s)
+    link.took_s.clear()
+    link.run(10, 3 * per_s)
+    assert len(link.took_s) > 0.97 * 10 * per_s
+    assert p99(link.took_s) < 0.7
+    assert link.admission.room("other") > FIRST / 2
+    link.run(1, per_s / 2)
+    link.refused = 0
+    link.run(5, per_s / 2)
+    assert link.refused == 0
+    assert len(link.queue) < per_s * 0.1
+
+
+class SlowLink:
+    """Answers wait in one queue, of which so many leave in a second."""
+
+    def __init__(self, per_s: int) -> None:
+        self.per_s = per_s
+        self.now_s = 0.0
+        self.admission = Admission()
+        self.queue: deque[float] = deque()
+        self.took_s: list[float] = []
+        self.refused = 0
+        self._due = 0.0
+
+    def run(self, seconds: float, offered_per_s: float) -> None:
+        carry = 0.0
+        for _ in range(round(seconds / STEP_S)):
+            self.now_s += STEP_S
+            carry += offered_per_s * STEP_S
+            for _ in range(int(carry)):
+                if self.admission.room("slow"):
+                    self.admission.began("slow")
+                    self.admission.waited(0.001, self.now_s)
+                    self.queue.append(self.now_s)
+                else:
+                    self.admission.refused("slow")
+                    self.refused += 1
+            carry %= 1
+            self._due = min(self._due + self.per_s * STEP_S, len(self.queue))
+            while self._due >= 1:
+                self._due -= 1
+                took_s = self.now_s - self.queue.popleft()
+                self.took_s.append(took_s)
+                self.admission.left("slow", took_s, self.now_s)
+                self.admission.ended("slow")
 
 
 def test_the_limit_grows_only_where_it_is_felt() -> None:

@@ -33,6 +33,7 @@ class Owner:
         self.endings: list[str] = []
         self.free = inf
         self.away = 0
+        self.waits_s: list[float] = []
 
     def bind_event(self, connection: Connection, event: object) -> None:
         self.bind_events.append(event)
@@ -42,6 +43,9 @@ class Owner:
 
     def turned_away(self, connection: Connection, count: int) -> None:
         self.away += count
+
+    def request_left(self, connection: Connection, waited_s: float, now_s: float) -> None:
+        self.waits_s.append(waited_s)
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:
         self.requests.append(pdu)
@@ -142,6 +146,23 @@ def test_requests_beyond_the_window_wait_in_their_order() -> None:
                 pair.smsc.respond(event.pdu.sequence_number, pdu.SubmitSmResp(message_id="m"))
         assert seen == ["0", "1", "2", "3", "4"]
         assert [f.result().command_status for f in futures] == [0] * 5
+
+    run(scenario)
+
+
+def test_the_owner_hears_how_long_a_request_waited_until_it_left() -> None:
+    """For a slot of the window; not for its own response."""
+
+    async def scenario() -> None:
+        pair = Pair()
+        for number in range(3):
+            pair.connection.request(submit(str(number)))
+        pair.clock.advance(1.5)
+        (first, _) = pair.exchange()
+        assert isinstance(first, events.Incoming)
+        pair.smsc.respond(first.pdu.sequence_number, pdu.SubmitSmResp(message_id="m"))
+        pair.exchange()
+        assert pair.owner.waits_s == [0.0, 0.0, 1.5]
 
     run(scenario)
 
