@@ -58,25 +58,46 @@ def test_of_a_parked_message_there_is_one_entry(run: Callable[..., None]) -> Non
 
 
 def test_while_a_slow_answer_is_under_way(run: Callable[..., None]) -> None:
-    """It is parked with its attempt going on: a copy in either process is acknowledged as soon as it is, and
-    parked by neither.
+    """It is parked with its attempt going on: a copy in another process is acknowledged at once and not
+    parked, one in the same process waits for it, or is parked behind it.
     """
 
     async def scenario(one: Process, other: Process) -> None:
         one.smsc.gate = asyncio.Event()
         message = mo()
-        first = asyncio.ensure_future(one.deliver(message))
-        await until(lambda: one.smsc.sent)
-        assert await other.deliver(message) is Verdict.ACK
-        assert await first is Verdict.ACK
+        assert await one.deliver(message) is Verdict.ACK
         assert await other.deliver(message) is Verdict.ACK
         assert await one.waiting() == 1
+        one.worker.start()
+        again = asyncio.ensure_future(one.deliver(message))
+        await asyncio.sleep(0.05)
         one.smsc.gate.set()
+        assert await again is Verdict.ACK
         await until(lambda: _is_empty(one))
         assert len(one.smsc.sent) == 1
         assert other.smsc.sent == []
 
     run(scenario, after_s=0.2)
+
+
+def test_a_message_that_was_parked_in_the_queue_is_no_redelivery_of_itself(run: Callable[..., None]) -> None:
+    """Behind another of the same subscriber, in its process and in another, each took too long to begin."""
+
+    async def scenario(one: Process, other: Process) -> None:
+        one.worker.start()
+        one.smsc.gate = asyncio.Event()
+        first, second, third = mo("CXMYD"), mo("CXMYD EN"), mo("cxmyd")
+        told = [asyncio.ensure_future(one.deliver(first))]
+        await until(lambda: one.smsc.sent)
+        told += [asyncio.ensure_future(p.deliver(m)) for p, m in ((one, second), (other, third))]
+        assert [await each for each in told] == [Verdict.ACK] * 3
+        await asyncio.sleep(0.1)
+        one.smsc.gate.set()
+        await until(lambda: _is_empty(one))
+        await until(lambda: len(one.smsc.sent) == 3)
+        assert other.smsc.sent == []
+
+    run(scenario, after_s=0.1)
 
 
 def test_what_was_refused_for_good_is_dead_once_and_may_be_tried_again(run: Callable[..., None]) -> None:
