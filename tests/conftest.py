@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,15 @@ def redis_server() -> Iterator[RedisServer]:
         server = RedisServer(Path(folder))
         server.start()
         yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def spare_clusters() -> Iterator[list[list[RedisServer]]]:
+    """What `cluster` has started ahead, and nobody has taken."""
+    spare: list[list[RedisServer]] = []
+    yield spare
+    for server in chain(*spare):
         server.stop()
 
 
