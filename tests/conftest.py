@@ -29,7 +29,7 @@ from gateway import children
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 
 # Below those that Linux gives to connections (from 32768), which would take a port before its server does, or

@@ -38,7 +38,7 @@ class World(NamedTuple):
     def order(self, **faults: Any) -> None:
         body = json.dumps(faults).encode()
         request = urllib.request.Request(self.faults_url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             assert response.status == 200
 
     def ask(self, total: int = 1) -> None:
@@ -67,7 +67,7 @@ class World(NamedTuple):
             until(lambda: bool(is_ready(f"http://127.0.0.1:{http_port}/readyz")))
             yield Gateway(config, link, http_port)
         finally:
-            status = children.end(process, timeout_s=15)
+            status = children.end(process, timeout_s=60)
         assert status == 0, log.read_text()
 
 
@@ -92,7 +92,9 @@ class Gateway(NamedTuple):
         until(lambda: self.figures() == figures, lambda: f"{self.figures()} instead of {figures}")
 
     def counted(self, worker: int, metric: str) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port + worker}/metrics", timeout=5) as page:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.http_port + worker}/metrics", timeout=30
+        ) as page:
             lines = page.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric))
 
@@ -120,7 +122,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         until(lambda: bool(smsc.ready()))
         yield World(folder, server.url, smpp_port, smsc, f"http://127.0.0.1:{http_port}/api/faults")
     finally:
-        children.end(process, timeout_s=10)
+        children.end(process, timeout_s=60)
         server.stop()
 
 

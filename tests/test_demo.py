@@ -72,7 +72,7 @@ class Demo:
         """Its exit status, once everything it started has ended too."""
         said, _ = self._process.communicate(timeout=60)
         self.said += said
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while left := _processes_of(self.folder):
             assert time.monotonic() < deadline, left
             time.sleep(0.02)

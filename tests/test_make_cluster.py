@@ -28,7 +28,7 @@ def test_a_cluster_starts_serves_and_leaves_nothing() -> None:
             assert (said["cluster_state"], said["cluster_slots_ok"]) == ("ok", "16384")
         assert shown.count("replica of") == 3
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     until(lambda: not any(_answers(port) for port in ports))
 
 

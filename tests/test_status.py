@@ -112,7 +112,7 @@ def test_odd_pdus_are_noted_by_their_kind() -> None:
 
 def status(gateway: Gateway) -> dict[str, Any]:
     """What /status says; `cxmyd status` takes its time to start."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http_port}/status", timeout=5) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http_port}/status", timeout=30) as page:
         said: dict[str, Any] = json.load(page)
     return said
 

@@ -35,7 +35,7 @@ def watched(config: Path, until: Callable[[Sweeping, list[Any]], bool], *, start
 
     async def looking() -> Sweeping:
         calls = Calls(settings.redis.url, library=LIBRARY)
-        await calls.wait_up(10)
+        await calls.wait_up(60)
         sweeping = Sweeping(calls, config, settings.layout, starts=starts, start_after_s=0, look_s=0)
         try:
             with capture_logs() as logs:
@@ -86,7 +86,7 @@ def test_it_is_one_gateway_that_sweeps(config: Path, redis_url: str) -> None:
 
     async def hold() -> None:
         calls = Calls(redis_url, library=LIBRARY)
-        await calls.wait_up(10)
+        await calls.wait_up(60)
         await calls.call(b"", "SET", turn_key("sweep/0-3"), "another")
         await calls.close()
 
@@ -113,7 +113,7 @@ def test_a_day_without_a_sweep_is_overdue(config: Path, redis_url: str) -> None:
 
     async def at(hours: float, *marks: float) -> bool:
         calls = Calls(redis_url, library=LIBRARY)
-        await calls.wait_up(10)
+        await calls.wait_up(60)
         now = [now_s]
         sweeping = Sweeping(calls, config, load(config).layout, starts=False, wall=lambda: now[0])
         for partition, ago_h in enumerate(marks):

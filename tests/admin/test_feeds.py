@@ -76,12 +76,12 @@ def test_a_signal_ends_it_in_order(ready: Desk, folder: Path, number: signal.Sig
         text=True,
         env=environment,
     ) as run:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not list(folder.glob(".f.csv.tries")):  # it is being read
             assert time.monotonic() < deadline
             time.sleep(0.02)
         run.send_signal(number)
-        output, _ = run.communicate(timeout=20)
+        output, _ = run.communicate(timeout=60)
     assert run.returncode == 0
     assert json.loads(output)["rows"] == json.loads(output)["written"]
     assert not list(folder.glob(".*.tries"))

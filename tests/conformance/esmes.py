@@ -122,7 +122,7 @@ class Supervised:
                 process = children.spawn(self._command, output=output)
                 while process.poll() is None and not self._restarting.is_set():
                     if self._ending.wait(0.02):
-                        children.end(process, timeout_s=10)
+                        children.end(process, timeout_s=60)
                         return
                 if process.poll() is None:
                     process.kill()

@@ -116,7 +116,7 @@ async def process(
     clock = MonotonicClock(asyncio.get_running_loop())
     names = pseudonyms(folder)
     calls = Calls(url, library=LIBRARY, timeout_s=timeout_s, copies=copies)
-    assert await calls.wait_up(5.0)
+    assert await calls.wait_up(60)
     smsc, metrics = ScriptedSmsc(), Metrics()
     park = RedisPark(
         calls,
@@ -177,7 +177,7 @@ def mo(
     )
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Wait for something to come true; fails when it does not."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway.app import MonotonicClock
-from gateway.flow.deliveries import PAUSES_S, Deliveries, figures, reasons
+from gateway.flow.deliveries import Deliveries, figures, reasons
 from gateway.redis.calls import Calls
 from gateway.redis.deliveries import RedisLedger
 from gateway.redis.library import LIBRARY
@@ -13,6 +13,7 @@ from gateway.smpp.pdu import DataSm, DeliverSm
 from gateway.smpp.receipts import MessageState
 from gateway.web.metrics import Metrics
 from tests.conftest import RedisServer
+from tests.flow.harness import until
 
 HURRY = 50.0
 LINKS = {"a": "one account", "b": "one account", "c": "another", "d": "a third"}
@@ -76,7 +77,7 @@ class Process:
 def with_processes(url: str, main: Callable[[Process, Process], Awaitable[None]]) -> None:
     async def run() -> None:
         processes = Process(url), Process(url)
-        assert all([await process.calls.wait_up(5) for process in processes])
+        assert all([await process.calls.wait_up(60) for process in processes])
         try:
             await main(*processes)
         finally:
@@ -155,9 +156,8 @@ def test_overtaken_by_its_receipt(redis_url: str) -> None:
     async def main(one: Process, other: Process) -> None:
         await other.receipts("c", "id:1 stat:DELIVRD")
         await one.accepted("c", "1")
-        await asyncio.sleep(sum(PAUSES_S[:2]) / HURRY)
+        await until(lambda: other.results() == {("c", "matched"): 1})
         assert await one.row("c") == {"submitted": 1, "delivered": 1}
-        assert other.results() == {("c", "matched"): 1}
 
     with_processes(redis_url, main)
 
@@ -170,8 +170,7 @@ def test_unmatched(redis_url: str) -> None:
         await other.deliveries.stop()
         assert other.results() == {("c", "unmatched"): 1}
         await one.receipts("c", "id:1 stat:DELIVRD", "nothing", "id:1 stat:ODD")
-        await asyncio.sleep(sum(PAUSES_S) / HURRY + 0.2)
-        assert one.results() == {("c", "unreadable"): 2, ("c", "unmatched"): 1}
+        await until(lambda: one.results() == {("c", "unreadable"): 2, ("c", "unmatched"): 1})
         assert await one.row("c") == {"unmatched": 2}
 
     with_processes(redis_url, main)
@@ -205,14 +204,12 @@ def test_store_away(own_redis: OwnRedis) -> None:
         await one.receipts("c", "id:1 stat:DELIVRD")
         assert one.results() == {("c", "not_kept"): 1}
         server.start()
-        assert await one.calls.wait_up(10)
-        await asyncio.sleep(sum(PAUSES_S) / HURRY)
-        assert one.results()["c", "matched"] == 1
+        assert await one.calls.wait_up(60)
+        await until(lambda: one.results().get(("c", "matched")) == 1)
         assert await one.row("c") == {"submitted": 2, "delivered": 1, "waiting": 1}
         server.stop()
         await other.receipts("c", "id:2 stat:DELIVRD")
-        await asyncio.sleep(sum(PAUSES_S) / HURRY + 0.2)
-        assert other.results() == {("c", "lost"): 1}
+        await until(lambda: other.results() == {("c", "lost"): 1})
 
     with_processes(server.url, main)
 

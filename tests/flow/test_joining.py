@@ -61,7 +61,7 @@ class Process:
 @asynccontextmanager
 async def process(url: str, folder: Path) -> AsyncIterator[Process]:
     calls = Calls(url, library=LIBRARY)
-    assert await calls.wait_up(5)
+    assert await calls.wait_up(60)
     yield Process(folder, calls)
     await calls.close()
 

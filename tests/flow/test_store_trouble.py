@@ -64,7 +64,7 @@ def revoke(server: RedisServer) -> None:
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
@@ -127,7 +127,7 @@ def test_the_smsc_keeps_the_message_until_the_store_is_back(
             assert time.monotonic() - started_s < 0.5
             assert len(p.smsc.sent) == 1
             await asyncio.to_thread(trouble.end, server)
-            assert await p.calls.wait_up(3.0 if name == "slow" else 1.0)
+            assert await p.calls.wait_up(5.0)
             assert await asyncio.gather(*map(p.deliver, messages)) == [Verdict.ACK] * 20
             await until(lambda: len(p.smsc.sent) == 21)
             await until(lambda: _empty(p))
@@ -151,7 +151,7 @@ def test_while_it_loads_its_data_it_is_away(own_redis: OwnRedis, tmp_path: Path)
             await until(lambda: "LOADING" in p.calls._single.why_down)
             assert await p.deliver(mo()) is Verdict.TEMPORARY
             await starting
-            assert await p.calls.wait_up(1.0)
+            assert await p.calls.wait_up(5.0)
             assert await p.deliver(mo()) is Verdict.ACK
             assert len(p.smsc.sent) == 1
 
@@ -286,7 +286,7 @@ def test_thousands_in_flight_do_not_stop_the_loop(own_redis: OwnRedis, tmp_path:
             assert time.monotonic() - started_s < 3.0
             assert max(busy_s[10:]) < 0.05, sorted(busy_s)[-5:]
             server.resume()
-            assert await p.calls.wait_up(1.0)
+            assert await p.calls.wait_up(5.0)
 
     try:
         asyncio.run(main())

@@ -107,7 +107,7 @@ class Service:
                 _await_ready(process, f"http://127.0.0.1:{port}/readyz", log)
             yield process
         finally:
-            status = children.end(process, timeout_s=15)
+            status = children.end(process, timeout_s=60)
         assert status == 0, log.read_text()
 
     def _configure(self, name: str, http_port: int, sections: str) -> Path:
@@ -134,7 +134,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=2) as response:
+            with urllib.request.urlopen(url, timeout=30) as response:
                 assert response.status == 200
                 return
         except OSError:

@@ -32,7 +32,7 @@ import pytest
 
 from tests.foreign.service import Subscriber
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 Event = dict[str, Any]
@@ -164,7 +164,7 @@ def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]
             assert process.stdin is not None
             process.stdin.close()
             try:
-                process.wait(5)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 

@@ -90,7 +90,7 @@ def workers(service: Service, sections: str, total: int) -> Iterator[None]:
     try:
         yield
     finally:
-        status = children.end(process, timeout_s=15)
+        status = children.end(process, timeout_s=60)
     assert status == 0, log.read_text()
 
 

@@ -30,7 +30,7 @@ def test_we_bind_back_and_answer(service: Service) -> None:
     try:
         with service.gateway(SECTION.format(port=port, more="")):
             answer = smsc.run(
-                smsc.simulator.ask(UNICOM.msisdn, UNICOM.service, f"CXMYD#{UNICOM.id_last4}", timeout_s=15)
+                smsc.simulator.ask(UNICOM.msisdn, UNICOM.service, f"CXMYD#{UNICOM.id_last4}", timeout_s=60)
             )
             assert JIAN in answer.text
     finally:

@@ -50,9 +50,9 @@ def test_the_second_waits_for_the_first_and_says_so(world: World, tmp_path: Path
             assert first.hold()
             assert first.hold()  # extended
             holding = pool.submit(second.lease.hold)
-            assert second.said.wait(10)
+            assert second.said.wait(60)
             assert not holding.done()
-        assert holding.result(10)
+        assert holding.result(60)
     with second.lease:
         assert len(second.lines) == 2
         assert "another ingest is at work" in second.lines[0]

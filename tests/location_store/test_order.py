@@ -114,7 +114,7 @@ def test_ingests_at_the_same_time_take_turns(redis_url: str, tmp_path: Path) -> 
 
     def progress(_done: int, _total: int | None) -> None:
         under_way.set()
-        assert said.wait(10)
+        assert said.wait(60)
 
     def notice(line: str) -> None:
         lines.append(line)
@@ -125,7 +125,7 @@ def test_ingests_at_the_same_time_take_turns(redis_url: str, tmp_path: Path) -> 
 
     with ThreadPoolExecutor() as pool:
         one = pool.submit(first)
-        assert under_way.wait(10)
+        assert under_way.wait(60)
         two = ingest(files[1:], worlds[1].ingester(), data_dir=tmp_path, notice=notice)
     assert [one.result(), two] == [Totals(rows=300, written=300)] * 2
     assert ["another ingest is at work" in lines[0], "going on" in lines[1]] == [True, True]
@@ -154,7 +154,7 @@ def test_a_stream_waits_for_files(redis_url: str, tmp_path: Path) -> None:
         def progress(_done: int, _total: int | None) -> None:
             if not streaming:
                 streaming.append(pool.submit(stream))
-                assert said.wait(10)
+                assert said.wait(60)
 
         assert ingest(
             [path], worlds[0].ingester(), data_dir=tmp_path, progress=progress, block_bytes=2000

@@ -31,7 +31,7 @@ KEYS = [b"l:{%d}:x" % partition for partition in range(100)]
 def connected(url: str, main: Callable[[Calls], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         calls = Calls(url, library=LIBRARY, timeout_s=2.0)
-        assert await calls.wait_up(5)
+        assert await calls.wait_up(60)
         await main(calls)
         await calls.close()
 
@@ -45,7 +45,7 @@ def test_calls_find_their_node_and_follow_a_slot_that_moves(cluster: list[RedisS
     async def main() -> None:
         url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{two.port}"
         calls = Calls(url, library=LIBRARY, timeout_s=2.0)
-        assert await calls.wait_up(5)
+        assert await calls.wait_up(60)
         tokens = count()
 
         async def take_all() -> None:

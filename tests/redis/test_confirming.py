@@ -15,6 +15,7 @@ from gateway.redis.library import LIBRARY
 from location_store.errors import StoreUnavailable
 from tests.cluster import OwnRedis, cluster, command, replica, until, url_of  # noqa: F401 - a fixture
 from tests.conftest import RedisServer
+from tests.flow import harness
 from tests.flow.harness import mo, process
 
 
@@ -36,7 +37,7 @@ def connected(url: str, copies: Copies, main: Callable[[Calls], Coroutine[Any, A
     async def run() -> None:
         calls = Calls(url, library=LIBRARY, copies=copies)
         try:
-            assert await calls.wait_up(5)
+            assert await calls.wait_up(60)
             await main(calls)
         finally:
             await calls.close()
@@ -107,7 +108,8 @@ def test_a_server_that_cannot_is_refused_and_told(own_redis: OwnRedis) -> None:
     async def main() -> None:
         copies = Copies(aof=1)
         calls = Calls(server.url, library=LIBRARY, copies=copies, on_state=lambda _up, why: told.append(why))
-        assert not await calls.wait_up(0.3)
+        await harness.until(lambda: told)
+        assert not calls.up
         with pytest.raises(StoreUnavailable, match="wait_aof = 1 needs Redis"):
             await calls.call_and_wait(b"k", "SET", "k", "x")
         assert await calls.call(b"k", "EXISTS", "k") == 0

@@ -21,7 +21,7 @@ S = MessageState
 def with_ledger(url: str, main: Callable[[RedisLedger], Awaitable[None]]) -> None:
     async def run() -> None:
         calls = Calls(url, library=LIBRARY)
-        assert await calls.wait_up(5)
+        assert await calls.wait_up(60)
         try:
             await main(RedisLedger(calls))
         finally:

@@ -30,7 +30,7 @@ class Browser:
     def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         text = body if isinstance(body, str) else json.dumps(body) if body is not None else None
         connection.request(method, path, text, headers if headers is not None else JSON)
         response = connection.getresponse()
@@ -144,7 +144,7 @@ def test_faults_are_ordered_and_shown(browser: Browser) -> None:
 
 def test_events(browser: Browser) -> None:
     """A listener hears of texts and, unless he asks not to, of PDUs."""
-    connection = http.client.HTTPConnection("127.0.0.1", browser.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", browser.port, timeout=30)
     connection.request("GET", "/api/events?pdus=0")
     stream = connection.getresponse()
     assert stream.headers.get_content_type() == "text/event-stream"

@@ -195,7 +195,7 @@ def test_page_reconnects(open_page: Callable[..., Page], running: Running) -> No
     expect(page.locator("#link")).to_have_text("reconnecting")
     running.run(running.simulator.ask(NUMBER, "10086", "CXMYD"))
     page.context.set_offline(False)
-    expect(bubbles(page, "mt")).to_have_text([PROMPT], timeout=15_000)
+    expect(bubbles(page, "mt")).to_have_text([PROMPT], timeout=60_000)
     expect(page.locator("#link")).to_have_text("1 bind")
 
 

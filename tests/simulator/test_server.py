@@ -156,7 +156,7 @@ def test_command_ends_with_its_signal(signum: int) -> None:
         with contextlib.ExitStack() as stack:
             stack.enter_context(Esme(port))
             process.send_signal(signum)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
     assert "phone page at http://127.0.0.1:" in line
 
 

@@ -39,7 +39,7 @@ def test_the_example_of_the_page_echoes_a_text(tmp_path: Path) -> None:
                 assert esme.stdout.readline() == "the echo: status 0x0\n"
                 smsc.terminate()
                 assert "closed: " in esme.stdout.readline()
-                assert esme.wait(10) == 0
+                assert esme.wait(60) == 0
         finally:
             smsc.kill()
 
@@ -50,4 +50,4 @@ def _running(*command: str | Path) -> subprocess.Popen[str]:
 
 def _post(url: str, body: dict[str, str]) -> None:
     headers = {"Content-Type": "application/json"}
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=10)
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=30)

@@ -60,7 +60,7 @@ class Member:
     def end(self) -> None:
         """SIGTERM; it must end well."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(30) == 0
+        assert self.process.wait(60) == 0
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -45,7 +45,7 @@ def world(redis_url: str, tmp_path: Path) -> World:
 @pytest.fixture
 def settings(broker: Producer) -> KafkaSettings:
     """A topic of the test's own."""
-    (mock,) = broker.list_topics(timeout=10).brokers.values()
+    (mock,) = broker.list_topics(timeout=30).brokers.values()
     return KafkaSettings(f"{mock.host}:{mock.port}", f"sightings-{uuid4()}", properties=QUICK)
 
 
@@ -63,7 +63,7 @@ def committed(settings: KafkaSettings) -> int:
     group = Consumer({"bootstrap.servers": settings.brokers, "group.id": settings.group, "log_level": 0})
     try:
         partitions = [TopicPartition(settings.topic, number) for number in range(PARTITIONS)]
-        return sum(max(0, each.offset) for each in group.committed(partitions, timeout=10))
+        return sum(max(0, each.offset) for each in group.committed(partitions, timeout=30))
     finally:
         group.close()
 
