@@ -142,7 +142,7 @@ def test_while_it_loads_its_data_it_is_away(own_redis: OwnRedis, tmp_path: Path)
     with server.client() as client:
         client.mset({f"key-{n}": "x" * 200 for n in range(1000)})
         client.save()
-    server.arguments += ("--key-load-delay", "2000")
+    server.arguments += ("--key-load-delay", "1000")
 
     async def main() -> None:
         async with process(server.url, tmp_path) as p:
@@ -269,7 +269,7 @@ def test_thousands_in_flight_do_not_stop_the_loop(own_redis: OwnRedis, tmp_path:
     server = own_redis()
 
     async def main() -> None:
-        async with process(server.url, tmp_path, timeout_s=2.0, after_s=1.0) as p:
+        async with process(server.url, tmp_path, timeout_s=1.0, after_s=0.8) as p:
             await p.deliver(mo())
             gc.collect()  # as `serve` does: else the collector walks over all that pytest holds
             gc.freeze()

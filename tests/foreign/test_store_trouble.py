@@ -141,7 +141,7 @@ def survive(trouble: Trouble, server: RedisServer, people: list[Subscriber], gat
     until(gateway.ready)
     assert time.monotonic() - returned_s < 1.0 + noise.worst_s
     until(lambda: all(each.acknowledged_ms and each.answered_by for each in asked))
-    assert time.monotonic() - returned_s < 2.0 + noise.worst_s
+    assert time.monotonic() - returned_s < 5.0 + noise.worst_s
     for each in asked:
         (answer,) = [m for m in simulator.history.of(each.number) if m.id == each.answered_by]
         assert CHANGSHA in answer.text

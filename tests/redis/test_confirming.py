@@ -64,7 +64,7 @@ def test_a_write_counts_once_the_replica_has_it(own_redis: OwnRedis) -> None:
         await asyncio.sleep(0.05)
         assert await asyncio.wait_for(calls.call(b"k", "LLEN", "k"), 0.2) == 1
         assert not waiting.done()
-        with pytest.raises(Unconfirmed, match="0 of 1 replicas had it after 1000 ms") as told:
+        with pytest.raises(Unconfirmed, match="0 of 1 replicas had it after 500 ms") as told:
             await waiting
         assert told.value.reply == 1
         other = following(own_redis, primary)
@@ -72,7 +72,7 @@ def test_a_write_counts_once_the_replica_has_it(own_redis: OwnRedis) -> None:
         assert lengths == list(range(2, 502))
         assert command(other, "LLEN", "k") == 501
 
-    connected(primary.url, Copies(replicas=1, wait_ms=1000), main)
+    connected(primary.url, Copies(replicas=1, wait_ms=500), main)
 
 
 def test_in_a_cluster_the_node_that_took_it_waits(cluster: list[RedisServer], own_redis: OwnRedis) -> None:  # noqa: F811
@@ -86,7 +86,7 @@ def test_in_a_cluster_the_node_that_took_it_waits(cluster: list[RedisServer], ow
         with pytest.raises(Unconfirmed):
             await calls.call_and_wait(has_not, "SET", has_not, "x")
 
-    connected(url_of(cluster), Copies(replicas=1, wait_ms=1000), main)
+    connected(url_of(cluster), Copies(replicas=1, wait_ms=500), main)
 
 
 def test_on_the_disk_of_the_node_itself(valkey: RedisServer) -> None:
@@ -97,7 +97,7 @@ def test_on_the_disk_of_the_node_itself(valkey: RedisServer) -> None:
         with pytest.raises(Unconfirmed, match="WAITAOF"):
             await calls.call_and_wait(b"k", "INCR", "k")
 
-    connected(valkey.url, Copies(aof=1, wait_ms=1000), main)
+    connected(valkey.url, Copies(aof=1, wait_ms=500), main)
 
 
 def test_a_server_that_cannot_is_refused_and_told(own_redis: OwnRedis) -> None:
