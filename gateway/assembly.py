@@ -144,6 +144,7 @@ class Parts:
             "ready": ready,
             "draining": self.receiving.draining,
             "store_up": self.calls.up,
+            "store_problem": self.calls.problem,
             "messages_in_flight": self.receiving.in_flight
             + sum(other["messages_in_flight"] for _, other in others),
             "messages_per_s": self.metrics.answers.per_s(now_s)

@@ -103,6 +103,16 @@ class Calls:
             self._refresh_soon()
         return up
 
+    @property
+    def problem(self) -> str:
+        """Why not every call can be served; "" when it can."""
+        for node in dict.fromkeys(self._slots) if self.is_cluster else (self._single,):
+            if node is None:
+                return "nobody is known to serve some slots of the Redis cluster"
+            if not self._is_up(node):
+                return f"Redis at {node.address}: {node.why_down or self._confirming[node].why_down}"
+        return ""
+
     def _is_up(self, node: Node) -> bool:
         return node.up and (self._copies is None or self._confirming[node].up)
 

@@ -72,6 +72,10 @@ class Confirming:
     def up(self) -> bool:
         return self._node.up
 
+    @property
+    def why_down(self) -> str:
+        return self._node.why_down
+
     async def call(self, args: tuple[Argument, ...], *, asking: bool) -> Any:
         """Carry out one write; its reply once it is confirmed. Raises Unconfirmed."""
         loop = asyncio.get_running_loop()

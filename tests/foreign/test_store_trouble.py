@@ -7,13 +7,14 @@ Changsha and Ji'an, so an answer without them is a wrong one.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -51,6 +52,11 @@ class Serving(NamedTuple):
                 return bool(response.status == 200)
         except OSError:
             return False
+
+    def status(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self._url("status"), timeout=2) as page:
+            answer: dict[str, Any] = json.loads(page.read())
+            return answer
 
     def figure(self, metric: str) -> float:
         with urllib.request.urlopen(self._url("metrics"), timeout=2) as page:
@@ -134,6 +140,7 @@ def survive(trouble: Trouble, server: RedisServer, people: list[Subscriber], gat
     asked = [gateway.smsc.call(simulator.send, who.msisdn, who.service, "CXMYD") for who in people]
     until(lambda: all(each.attempts >= 2 for each in asked))
     until(lambda: not gateway.ready())
+    until(lambda: trouble.why in gateway.status()["store_problem"])
     assert {each.status for each in asked} == {"ESME_RX_T_APPN"}
     assert not any(each.acknowledged_ms or each.answered_by for each in asked)
     trouble.end(server)
