@@ -27,7 +27,7 @@ from gateway import logs, supervisor
 from gateway.workers import Workers
 
 logs.setup()
-supervisor.HUNG_S, supervisor.GRACE_S, supervisor.READY_S = {hung_s}, 0.2, 5.0
+supervisor.HUNG_S, supervisor.GRACE_S, supervisor.READY_S, supervisor.FRESH_S = {hung_s}, 0.2, 5.0, 1.0
 
 def say(line):  # at one go, since all write into one file
     os.write(1, line.encode() + bytes([10]))
@@ -195,7 +195,6 @@ def test_systemd_is_told(supervised: Callable[..., Supervised], tmp_path: Path) 
         assert "STATUS=3 of 3 workers ready" in heard or _until_told(systemd, "STATUS=3 of 3 workers ready")
         _until_told(systemd, "WATCHDOG=1")
         os.kill(parent.starts(2)[0], signal.SIGSTOP)
-        time.sleep(0.1)
         assert _silent_s(systemd, 8.0) >= 1.5
         os.kill(parent.starts(2)[0], signal.SIGCONT)
         _until_told(systemd, "WATCHDOG=1")

@@ -37,10 +37,20 @@ def places(*codes: str) -> Sequence[Named]:
 
 
 class Phone:
-    """A phone on a clock of its own. `id_last4` None: the number is not known to the gateway."""
+    """A phone on a clock of its own, `tz` its carrier's zone. `id_last4` None: the number is not known to the
+    gateway.
+    """
 
-    def __init__(self, rules: Carrier, id_last4: str | None = "123X", language: Language = "zh") -> None:
+    def __init__(
+        self,
+        rules: Carrier,
+        id_last4: str | None = "123X",
+        language: Language = "zh",
+        *,
+        tz: ZoneInfo = SHANGHAI,
+    ) -> None:
         self.rules = rules
+        self.tz = tz
         self.id_last4 = id_last4
         self.language: Language = language
         self.state: State = EMPTY
@@ -54,7 +64,7 @@ class Phone:
         intent = parse(text)
         digits = intent.digits if isinstance(intent, Query | Digits) else None
         asked = Asked(intent, digits is not None and digits == self.id_last4, self.language)
-        self.last = step(self.rules, self.state, asked, self.now_s, SHANGHAI)
+        self.last = step(self.rules, self.state, asked, self.now_s, self.tz)
         self.state = unpack(pack(self.last.state))
         if self.last.reply is None:
             return None
@@ -71,9 +81,7 @@ class Phone:
 
     def window(self) -> tuple[int, int]:
         """The fourteen days before the phone's today, in unix minutes."""
-        today = datetime.fromtimestamp(self.now_s, SHANGHAI).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
+        today = datetime.fromtimestamp(self.now_s, self.tz).replace(hour=0, minute=0, second=0, microsecond=0)
         end_min = int(today.timestamp()) // 60
         return end_min - 14 * 1440, end_min
 

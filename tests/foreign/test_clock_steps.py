@@ -1,0 +1,98 @@
+"""The wall clock of a running gateway is set by an hour, either way: nothing that was under way notices.
+
+Its own process sees the step (tests/stepped); SMSC and store have clocks of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator.messages import Message
+from tests.foreign.processes import Gateway, ask, until
+from tests.foreign.service import CHANGSHA, JIAN, TRIOS
+from tests.simulator.conftest import Running
+
+MOBILE, UNICOM, TELECOM = TRIOS[5]
+STEPPED = Path(__file__).parent.parent / "stepped"
+
+
+class Clock:
+    """That of one gateway."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.environment = {"CXMYD_TEST_CLOCK": str(file), "PYTHONPATH": str(STEPPED)}
+        self.step(0)
+
+    def step(self, by_s: int) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(str(by_s))
+        new.replace(self._file)
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_an_hour_either_way(
+    gateways: Callable[..., Gateway], smsc: Running, tmp_path: Path, step_s: int
+) -> None:
+    """A question stays open, a lock locked, a parked message is answered, links are kept alive and stay."""
+    clock = Clock(tmp_path / "clock")
+    gateway = gateways(sections="enquire_link_s = 1.0\n", environment=clock.environment)  # of the last link
+    until(lambda: gateway.ready() == 200)
+    links = _links(smsc)
+    ask(smsc, MOBILE, "CXMYD")
+    for _ in range(3):  # the third locks
+        _send(smsc, TELECOM.msisdn, TELECOM.service, "CXMYD#0001")
+    # Refused at once and at once again; the third try is a second later.
+    smsc.call(smsc.simulator.smsc.order, {"refuse_submit": {"count": 2, "status": "ESME_RX_T_APPN"}})
+    parked = _send(smsc, UNICOM.msisdn, UNICOM.service, "CXMYD")
+
+    clock.step(step_s)
+
+    sent = _sent(gateway)
+    until(lambda: _sent(gateway) >= sent + 2)  # enquire_link on a link without traffic
+    until(lambda: parked.answered_by is not None)
+    answer = ask(smsc, MOBILE, MOBILE.id_last4)
+    assert CHANGSHA in answer
+    assert JIAN in answer
+    for text in (
+        f"CXMYD#{TELECOM.id_last4}",
+        "Y",
+    ):  # the right digits, and the consent that they are asked for
+        _send(smsc, TELECOM.msisdn, TELECOM.service, text)
+    assert not any(JIAN in each.text for each in smsc.call(smsc.simulator.smsc.history.of, TELECOM.msisdn))
+    assert _links(smsc) == links
+    assert not gateway.events("link.down")
+    assert not gateway.events("message.ended")
+
+
+def test_a_parked_answer_grows_old_though_the_clock_is_set_back(
+    gateways: Callable[..., Gateway], smsc: Running, tmp_path: Path
+) -> None:
+    """Its time to live is over when it is over, not an hour later."""
+    clock = Clock(tmp_path / "clock")
+    gateway = gateways(sections="[park]\nanswer_ttl_s = 0.5\n", environment=clock.environment)
+    until(lambda: gateway.ready() == 200)
+    smsc.call(smsc.simulator.smsc.order, {"refuse_submit": {"count": 1000, "status": "ESME_RX_T_APPN"}})
+    parked = _send(smsc, UNICOM.msisdn, UNICOM.service, "CXMYD")
+    clock.step(-3600)
+    until(lambda: gateway.events("message.ended"))
+    assert [event["result"] for event in gateway.events("message.ended")] == ["expired"]
+    assert parked.answered_by is None
+
+
+def _links(smsc: Running) -> list[int]:
+    return [link.id for link in smsc.call(smsc.simulator.smsc.links)]
+
+
+def _send(smsc: Running, msisdn: str, service: str, text: str) -> Message:
+    """A text, once it is acknowledged."""
+    message = smsc.call(smsc.simulator.smsc.send, msisdn, service, text)
+    until(lambda: message.acknowledged_ms is not None)
+    return message
+
+
+def _sent(gateway: Gateway) -> float:
+    return gateway.metric('cxmyd_link_pdus_total{direction="sent",link="china-telecom"}')
