@@ -50,7 +50,9 @@ def serve(config: Config, worker_count: int = 1) -> None:
         if worker_count == 1:
             service.run(workers.Workers.alone())
         else:
-            from gateway import assembly  # noqa: F401, PLC0415 - all code once: whoever starts later has the same
+            # All code once, whoever starts later has the same; the reactor itself is each worker's own.
+            import gateway.assembly  # noqa: PLC0415 - see above
+            import gateway.links.reactor  # noqa: F401, PLC0415 - see above
             from gateway.supervisor import supervise  # noqa: PLC0415 - see above
 
             supervise(worker_count, service)
@@ -91,12 +93,15 @@ class Service:
         changed, or why nothing did.
         """
         try:
-            found = change(self.config, load(self.config.path))
+            new = load(self.config.path)
+            found = change(self.config, new)
             _check_rates(found.config, self._worker_count)
         except GatewayError as error:
             log.error("config.refused", problems=_problems(error))
             return {"reload": "refused"}
         self.config = found.config
+        for warning in new.warnings:
+            log.warning("config.warning", text=str(warning))
         log.info("config.reloaded", changed=found.changed, needs_restart=found.needs_restart)
         return {"reload": "done", "rules": Rules.of(self.config).to_json()}
 
