@@ -30,6 +30,7 @@ from gateway.smpp.constants import status_name
 
 LOADSMSC: Final = Path(__file__).parent.parent / "loadsmsc" / "loadsmsc"
 STEADY_PER_S: Final = 50.0
+SLOW_PER_S: Final = 300.0
 FLOODER_PER_S: Final = 3000.0
 BINDS: Final = 8
 LINGER_S: Final = 0.5
@@ -104,12 +105,11 @@ class Gateway:
 
 
 @contextmanager
-def running(redis_url: str, folder: Path, flood_port: int, steady_port: int) -> Iterator[Gateway]:
+def running(redis_url: str, folder: Path, sections: str, flood_port: int = 0) -> Iterator[Gateway]:
     config = folder / "gateway.toml"
-    sections = SMSC.format(name="flood", port=flood_port, binds=BINDS)
-    sections += SMSC.format(name="steady", port=steady_port, binds=1)
     config.write_text(CONFIG.format(redis=json.dumps(redis_url), http=free_port()) + sections)
-    subprocess.run([*CXMYD, "-c", str(config), "keys", "init"], check=True, stdout=subprocess.DEVNULL)
+    if not (folder / "keys.json").exists():
+        subprocess.run([*CXMYD, "-c", str(config), "keys", "init"], check=True, stdout=subprocess.DEVNULL)
     with (folder / "gateway.log").open("wb") as log:
         process = children.spawn([*CXMYD, "-c", str(config), "serve", "--log-level", "error"], output=log)
     try:
@@ -220,7 +220,9 @@ async def measure(redis_url: str, folder: Path, seconds: float) -> dict[str, Any
     flood_port, steady_port = free_port(), free_port()
     steady = Steady(8613700000000)
     server = await steady.listen(steady_port)
-    with running(redis_url, folder, flood_port, steady_port) as gateway:
+    sections = SMSC.format(name="flood", port=flood_port, binds=BINDS)
+    sections += SMSC.format(name="steady", port=steady_port, binds=1)
+    with running(redis_url, folder, sections, flood_port) as gateway:
         watching = asyncio.create_task(gateway.watch())
         await asyncio.wait_for(steady.bound.wait(), 60)
         sending = asyncio.create_task(steady.send(STEADY_PER_S))
@@ -232,7 +234,33 @@ async def measure(redis_url: str, folder: Path, seconds: float) -> dict[str, Any
                 await task
         await asyncio.sleep(0.5)
     server.close()
+    found["slow_link"] = await slow_link(redis_url, folder, seconds)
     return found
+
+
+async def slow_link(redis_url: str, folder: Path, seconds: float) -> dict[str, Any]:
+    """An SMSC that takes `SLOW_PER_S` brings three times as many."""
+    port = free_port()
+    smsc = Steady(8613600000000)
+    server = await smsc.listen(port)
+    sections = SMSC.format(name="slow", port=port, binds=1) + f"rate_per_s = {SLOW_PER_S:g}\n"
+    with running(redis_url, folder, sections) as gateway:
+        await asyncio.wait_for(smsc.bound.wait(), 60)
+        await asyncio.sleep(1)
+        watching = asyncio.create_task(gateway.watch())
+        sending = asyncio.create_task(smsc.send(3 * SLOW_PER_S))
+        await asyncio.sleep(seconds)
+        sending.cancel()
+        answers = smsc.answers
+        await asyncio.sleep(2)
+        watching.cancel()
+    server.close()
+    return {
+        **figures(smsc.messages),
+        "answers_per_s": answers / seconds,
+        "answers_afterwards": smsc.answers - answers,
+        "grown_mb": gateway.rss_mb[-1][1] - gateway.rss_mb[0][1],
+    }
 
 
 def show(rounds: list[dict[str, Any]]) -> None:
@@ -285,6 +313,18 @@ def show(rounds: list[dict[str, Any]]) -> None:
             row("after it, at half the rate", "steady_after"),
             row("while one subscriber floods", "one_subscriber", "others"),
             row("that subscriber", "one_subscriber", "flooder"),
+        ],
+    )
+    results.table(
+        f"an SMSC that takes {SLOW_PER_S:g}/s and brings {3 * SLOW_PER_S:g}/s",
+        (*columns, "answers/s", "still to answer at the end", "RSS grown by (MB)"),
+        [
+            (
+                *row("", "slow_link"),
+                f"{median('slow_link', 'answers_per_s'):,.0f}",
+                f"{median('slow_link', 'answers_afterwards'):,.0f}",
+                f"{median('slow_link', 'grown_mb'):,.1f}",
+            )
         ],
     )
 

@@ -16,7 +16,7 @@ Called by the links before they read messages and when an answer leaves, and by 
 that has begun.
 """
 
-from math import ceil
+from math import ceil, inf
 
 #: How often a limit is judged.
 EVERY_S = 0.1
@@ -36,31 +36,35 @@ FALLS, GROWS = 0.5, 1.25
 
 class Limit:
     """Follows what is waited for: above `target_s` it falls, below half of it it grows, where it is felt, and
-    is at least what is `calm`.
+    is at least what is `calm`. The least wait of a time counts (as in CoDel, RFC 8289): that of a queue which
+    stands, and not of a burst or of a moment in which the process stood still.
     """
 
     def __init__(self, target_s: float, *, lowest: int, first: int, calm: int) -> None:
         self.now = first
         self.felt = False
         self._target_s = target_s
-        self._lowest, self._calm = lowest, calm
-        self._waited_s = 0.0
-        self._waits = 0
+        self._lowest, self._first, self._calm = lowest, first, calm
+        self._least_s = inf
         self._since_s = 0.0
+
+    def forget(self) -> None:
+        self.now = max(self.now, self._first)
 
     def waited(self, wait_s: float, now_s: float, used: int) -> bool:
         """Something has waited so long, with so many under way; whether the limit was judged."""
-        self._waited_s += wait_s
-        self._waits += 1
+        self._least_s = min(self._least_s, wait_s)
         if now_s < self._since_s + EVERY_S:
             return False
-        self._judge(self._waited_s / self._waits, used)
-        self._waited_s, self._waits, self._since_s, self.felt = 0.0, 0, now_s, False
+        self._judge(self._least_s, used)
+        self._least_s, self._since_s, self.felt = inf, now_s, False
         return True
 
     def _judge(self, wait_s: float, used: int) -> None:
         if wait_s > self._target_s:
-            self.now = max(self._lowest, int(min(self.now, used) * max(FALLS, self._target_s / wait_s)))
+            # Whoever has just come will wait for longer: aim lower.
+            share = max(FALLS, self._target_s / 2 / wait_s)
+            self.now = max(self._lowest, int(min(self.now, used) * share))
         elif wait_s < self._target_s / 2:
             # What was learnt under load says nothing of a time without.
             self.now = max(self.now, self._calm)
@@ -104,7 +108,12 @@ class Admission:
 
     def ended(self, route: str) -> None:
         self.under_way -= 1
-        self._of[route] -= 1
+        left = self._of[route] = self._of[route] - 1
+        # Where nothing is under way any more, what was learnt is over.
+        if not left and route in self._routes:
+            self._routes[route].forget()
+        if not self.under_way:
+            self._process.forget()
 
     def refused(self, route: str) -> None:
         """There was no room."""

@@ -187,6 +187,21 @@ class SlowLink:
                 self.admission.ended("slow")
 
 
+def test_with_nothing_under_way_all_is_forgotten() -> None:
+    """A burst that comes some time after a flood finds as much room as one that was never preceded by any."""
+    admission = Admission()
+    untouched = admission.room("route")
+    for _ in range(100):
+        admission.began("route")
+    for second in range(1, 20):
+        admission.waited(1.0, float(second))
+        admission.left("route", 5.0, float(second))
+    assert admission.room("route") == 0
+    for _ in range(100):
+        admission.ended("route")
+    assert admission.room("route") == untouched
+
+
 def test_the_limit_grows_only_where_it_is_felt() -> None:
     admission = Admission()
     for second in range(1, 10):
