@@ -70,7 +70,7 @@ class Demo:
 
     def end(self) -> int:
         """Its exit status, once everything it started has ended too."""
-        said, _ = self._process.communicate(timeout=60)
+        said, _ = self._process.communicate(timeout=120)
         self.said += said
         deadline = time.monotonic() + 60
         while left := _processes_of(self.folder):

@@ -2,8 +2,11 @@
 minute by atheris.
 """
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +18,30 @@ from fuzz.targets import TARGETS
 from gateway.smpp.session import Role, Session, SessionConfig
 
 ROOT = Path(__file__).parent.parent.parent
+WITHOUT_ATHERIS = find_spec("atheris") is None
+
+
+@pytest.fixture(scope="session")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """Fuzzing, with what the tests leave of the processors."""
+    command = ["nice", "-n", "19", sys.executable, "-m", "fuzz", "--seconds", "20"]
+    with subprocess.Popen(
+        [*command, "--folder", str(tmp_path_factory.mktemp("fuzz"))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
+        if process.poll() is None:  # the last test was not come to
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _begin_the_minute(request: pytest.FixtureRequest) -> None:
+    if not WITHOUT_ATHERIS:
+        request.getfixturevalue("minute")
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -46,18 +73,13 @@ def test_a_closed_session_takes_nothing_more() -> None:
     assert session._framer.held == held < 100
 
 
-@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has wheels for Linux on x86-64 only")
-def test_a_minute_of_coverage_guided_fuzzing(tmp_path: Path) -> None:
-    """Twenty seconds for each of the three targets, beginning with the corpus: nothing is found."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fuzz", "--seconds", "20", "--folder", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = dict(line.split()[:2] for line in done.stdout.splitlines()[1:])
+@pytest.mark.skipif(WITHOUT_ATHERIS, reason="atheris has wheels for Linux on x86-64 only")
+def test_a_minute_of_coverage_guided_fuzzing(minute: subprocess.Popen[str]) -> None:
+    """Twenty seconds for each of the three targets, beginning with the corpus: nothing is found. The last of
+    all tests (conftest.py): they have run meanwhile.
+    """
+    said, _ = minute.communicate(timeout=100)
+    assert minute.returncode == 0, said
+    rows = dict(line.split()[:2] for line in said.splitlines()[1:])
     assert rows.keys() == {*TARGETS, "all"}
     assert int(rows["all"].replace(",", "")) > 1_000
