@@ -16,6 +16,7 @@ from gateway.flow.admission import Admission
 from gateway.flow.deciding import Decider, Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
 from gateway.flow.ports import Answered, Behind, Busy, Clock, Outbox, Park, Recorder, Timer, Turn, Turns
+from gateway.flow.unmarked import Unmarked
 from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
@@ -75,6 +76,7 @@ class Pipeline:
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
         self._flights: deque[_Flight] = deque()  # the oldest first, and so the first to be too slow
         self._sweep: Timer | None = None
+        self._unmarked = Unmarked(turns, clock)
 
     async def handle(self, mo: Mo, settle: Settle) -> None:
         """One message from an SMSC. `settle` is called once, with what to tell it, as soon as that is
@@ -198,6 +200,8 @@ class Pipeline:
         if earlier is not None:
             await earlier
         try:
+            if mo.digest in self._unmarked:
+                return _NO_TURN[Answered]
             if flight is not None and flight.parking is not None:  # it has waited in line for too long
                 return _NO_TURN[Busy]
             fresh = flight is not None
@@ -285,7 +289,12 @@ class Pipeline:
     async def _finish_later(
         self, mo: Mo, who: Pseudonym, turn: Turn, saying: Saying, error: StoreError
     ) -> Result:
-        """A store that went away after the answer left is given the lease's time to return."""
+        """A store that went away after the answer left is given the lease's time to return for the state; the
+        mark is made up for whenever it does.
+        """
+        if not saying.awaits_reply:
+            names = [name for name in (who, self._older(mo)) if name is not None]
+            self._unmarked.add(mo.digest, names)
         while self._clock.monotonic() < turn.good_until_s:
             await self._clock.sleep(BUSY_PAUSE_S)
             try:
@@ -293,10 +302,12 @@ class Pipeline:
             except StoreError as again:
                 error = again
             else:
+                self._unmarked.discard(mo.digest)
                 return Result(Work.DONE, saying.reason)
         self._recorder.failed("finish", error)
         if saying.awaits_reply:  # he was asked, and his reply would not be understood: ask him again
             return Result(Work.LATER, "state_lost", counts=False)
+        self._unmarked.mark_soon()
         return Result(Work.DONE, saying.reason)
 
     def _end(self, mo: Mo, result: Result, started_s: float) -> None:
@@ -388,6 +399,9 @@ class _Flight:
         return self.parking
 
     async def _park_under_way(self, reason: str) -> bytes | None:
+        if self._mo.digest in self._p._unmarked:  # the answer is out, only the store is not there to be told
+            self._settle(Verdict.ACK)
+            return None
         entry_id = await self._parked(self._p._limits.hold_s, reason)
         self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
         return entry_id

@@ -41,7 +41,6 @@ binds, and his order forbids two processes on one shard. Who has the lease works
 """
 
 import asyncio
-import json
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +48,6 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.dialog.carrier import Carrier
@@ -60,7 +58,7 @@ from gateway.redis.confirming import Unconfirmed
 from gateway.redis.keys import PARK_SHARDS, hold_key, of_tag, park_key, parked_key, shard_of, tag_of
 from gateway.redis.library import function
 from gateway.redis.parkroom import ParkFullError, Room
-from gateway.smpp.pdu import Address
+from gateway.redis.sealing import UnreadableEntryError, seal, unseal
 from location_store.errors import StoreError, StoreSilent
 from location_store.pseudonyms import Pseudonym
 
@@ -76,6 +74,8 @@ DEAD_LIMIT = 10_000
 #: compared with the other's.
 SKEW_S = 7200.0
 PAGE = 500
+#: The id of no entry.
+NOWHERE = b"0-1"
 
 
 class _Left(NamedTuple):
@@ -84,60 +84,6 @@ class _Left(NamedTuple):
     who: Pseudonym
     stream_id: bytes | None
     since_s: float
-
-
-class UnreadableEntryError(StoreError):
-    """A parked entry that cannot be opened: another key file, or damage."""
-
-
-def seal(aead: AESGCM, mo: Mo, context: bytes) -> bytes:
-    """The message as one sealed value, bound to `context`."""
-    nonce = secrets.token_bytes(12)
-    plain = json.dumps(
-        [
-            mo.carrier.name,
-            mo.msisdn,
-            list(mo.source),
-            list(mo.destination),
-            mo.text,
-            mo.digest.hex(),
-            mo.received_s,
-        ]
-    ).encode()
-    return nonce + aead.encrypt(nonce, plain, context)
-
-
-def unseal(
-    aeads: Sequence[AESGCM], sealed: bytes, context: bytes, route: str, carriers: Mapping[str, Carrier]
-) -> Mo:
-    """The message again, under whichever key it was sealed. Raises UnreadableEntryError."""
-    try:
-        plain = opened(aeads, sealed, context)
-        carrier, msisdn, source, destination, text, digest, received_s = json.loads(plain)
-        return Mo(
-            route=route,
-            carrier=carriers[carrier],
-            msisdn=msisdn,
-            source=Address(*source),
-            destination=Address(*destination),
-            text=text,
-            digest=bytes.fromhex(digest),
-            received_s=received_s,
-        )
-    except (InvalidTag, ValueError, TypeError) as error:
-        raise UnreadableEntryError("a parked message cannot be opened: was the key file replaced?") from error
-    except KeyError as error:
-        raise UnreadableEntryError(
-            f"a parked message belongs to carrier {error}, which is not configured"
-        ) from error
-
-
-def opened(aeads: Sequence[AESGCM], sealed: bytes, context: bytes) -> bytes:
-    """What was sealed under one of the keys. Raises InvalidTag."""
-    for aead in aeads[:-1]:
-        with suppress(InvalidTag):
-            return aead.decrypt(sealed[:12], sealed[12:], context)
-    return aeads[-1].decrypt(sealed[:12], sealed[12:], context)
 
 
 class RedisPark:
@@ -193,7 +139,7 @@ class RedisPark:
             raise
         except Unconfirmed as short:
             self._on_refused(mo.route, "unconfirmed")
-            stream_id = short.reply[1] if len(short.reply) > 1 else b"0-1"  # none: it was full
+            stream_id = short.reply[1] if len(short.reply) > 1 else NOWHERE  # none: it was full
             with suppress(StoreError):  # then `tidy` does it; the hold keeps everybody off until then
                 await self.remove(who, mo, stream_id + b"/" + name)
             raise
@@ -210,7 +156,7 @@ class RedisPark:
         room = self._rooms.get(mo.route)
         most: int | str = "" if room is None else await room.most(mo.route, shard)
         if await self._list(who, name, mo.received_s + self._ttl_s + SKEW_S) > MOST_OF_ONE:
-            await self._unlist(who, name)
+            await self._unlist(mo.route, who, name)
             raise ParkFullError(f"{MOST_OF_ONE} messages of one subscriber are parked, the limit")
         key = park_key(b"q", mo.route, shard)
         keys = [key, hold_key(mo.route, shard, name), park_key(b"v", mo.route, shard)]
@@ -224,12 +170,12 @@ class RedisPark:
         except (Unconfirmed, StoreSilent):
             raise
         except StoreError:
-            await self._unlist(who, name)
+            await self._unlist(mo.route, who, name)
             raise
         if room is not None:
             room.counted(mo.route, shard, length)
             if not parked:
-                await self._unlist(who, name)
+                await self._unlist(mo.route, who, name)
                 raise room.full()
         stream_id, count = parked
         self._judge(mo.route, shard, seen + 1, count)
@@ -253,11 +199,13 @@ class RedisPark:
         count: int = await self._calls.call(key, "FCALL", TALLY, 1, key, name, max(1, expires_ms), ttl_s)
         return count
 
-    async def _unlist(self, who: Pseudonym, name: bytes) -> None:
-        """Nothing was parked under this name. One that stays delays his messages for its time to live."""
+    async def _unlist(self, route: str, who: Pseudonym, name: bytes) -> None:
+        """Nothing was parked under this name."""
         key = parked_key(who)
-        with suppress(StoreError):
+        try:
             await self._calls.call(key, "FCALL", TALLY, 1, key, name, 0, 0)
+        except StoreError:
+            self._left[route, shard_of(who)][name] = _Left(who, NOWHERE, 0.0)
 
     async def unhold(self, who: Pseudonym, mo: Mo, entry_id: bytes) -> None:
         _, name = _parts(entry_id)
@@ -289,7 +237,7 @@ class RedisPark:
             since_ms = max(0, int(min(left[name].since_s for name in nowhere) * 1000))
             found = await self._find(route, shard, set(nowhere), b"%d" % since_ms)
             for name in nowhere:
-                left[name] = left[name]._replace(stream_id=found.get(name, b"0-1"))
+                left[name] = left[name]._replace(stream_id=found.get(name, NOWHERE))
         for name, entry in list(left.items()):
             assert entry.stream_id is not None, "found, or nowhere"
             await self._unpark(route, shard, entry.who, entry.stream_id, name)

@@ -14,7 +14,7 @@ from gateway.flow.ports import Answered, Behind, Busy, Turn
 from gateway.redis.calls import Calls
 from gateway.redis.keys import lease_key, mark_key, parked_key, parts_key, state_key
 from gateway.redis.library import function
-from gateway.redis.park import opened
+from gateway.redis.sealing import opened
 from location_store.pseudonyms import Pseudonym
 from location_store.store import bucket_key
 

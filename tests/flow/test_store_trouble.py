@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,28 +158,33 @@ def test_while_it_loads_its_data_it_is_away(own_redis: OwnRedis, tmp_path: Path)
     asyncio.run(main())
 
 
-def halved(piece: bytes) -> bytes:
-    return piece[: len(piece) // 2]
+def halved() -> Callable[[bytes], bytes]:
+    """Half of what comes first, and then nothing more."""
+    pieces = count()
+    return lambda piece: b"" if next(pieces) else piece[: len(piece) // 2]
 
 
-def reset(_piece: bytes) -> None:
-    return None
+def reset() -> Callable[[bytes], None]:
+    return lambda _piece: None
 
 
-def nonsense(_piece: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\n\r\n"
+def nonsense() -> Callable[[bytes], bytes]:
+    return lambda _piece: b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 @pytest.mark.parametrize("fault", [halved, reset, nonsense], ids=["half a reply", "reset", "no Redis"])
 def test_answers_that_break_off(
-    fault: Callable[[bytes], bytes | None], redis_server: RedisServer, redis_url: str, tmp_path: Path
+    fault: Callable[[], Callable[[bytes], bytes | None]],
+    redis_server: RedisServer,
+    redis_url: str,
+    tmp_path: Path,
 ) -> None:
     """In the middle of a pipeline: whatever took effect, the redelivery gets each subscriber one answer."""
 
     async def scenario(p: Process, between: Proxy) -> None:
-        between.answers = fault
+        between.answers = fault()
         messages = [mo(msisdn=f"86138000020{n:02}") for n in range(20)]
-        assert await asyncio.gather(*map(p.deliver, messages)) == [Verdict.TEMPORARY] * 20
+        assert Verdict.TEMPORARY in await asyncio.gather(*map(p.deliver, messages))
         between.answers = lambda piece: piece
         between.reset()
         await until(lambda: p.calls.up)
@@ -190,6 +195,33 @@ def test_answers_that_break_off(
         assert sorted(to for to, _ in p.smsc.sent) == [m.msisdn for m in messages]
 
     asyncio.run(_through(redis_server, tmp_path, scenario))
+
+
+def test_an_answer_that_left_while_the_store_went_away_is_not_repeated(
+    own_redis: OwnRedis, tmp_path: Path
+) -> None:
+    """Acknowledged although the store cannot be told; once it is back, every process knows a redelivery."""
+    server = own_redis("--appendonly", "yes", "--appendfsync", "always")
+
+    async def main() -> None:
+        async with process(server.url, tmp_path, lease_s=0.5) as p, process(server.url, tmp_path) as other:
+            messages = [mo(msisdn=f"86138000070{n:02}") for n in range(3)]
+            p.smsc.gate = asyncio.Event()
+            told = [asyncio.ensure_future(p.deliver(message)) for message in messages]
+            await until(lambda: len(p.smsc.sent) == 3)
+            server.stop()
+            p.smsc.gate.set()
+            assert await asyncio.gather(*told) == [Verdict.ACK] * 3
+            assert await p.deliver(messages[0]) is Verdict.ACK
+            await asyncio.sleep(0.6)  # the turns' leases have ended
+            assert await p.deliver(messages[1]) is Verdict.ACK
+            await asyncio.to_thread(server.start)
+            await until(lambda: p.calls.up and other.calls.up)
+            await until(lambda: messages[2].digest not in p.pipeline._unmarked)
+            assert await other.deliver(messages[2]) is Verdict.ACK
+            assert len(p.smsc.sent) + len(other.smsc.sent) == 3
+
+    asyncio.run(main())
 
 
 def test_an_entry_whose_parking_was_not_answered_is_taken_back(
