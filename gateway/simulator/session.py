@@ -129,8 +129,8 @@ class Session:
 
     @property
     def in_flight(self) -> int:
-        """Requests of ours without a response."""
-        return len(self._requests)
+        """deliver_sm without a response: what the window is for. An enquire_link that waits keeps nothing out."""
+        return sum(request.delivery is not None for request in self._requests.values())
 
     def deliver(self, delivery: Delivery) -> None:
         """Send a deliver_sm and wait for its response."""

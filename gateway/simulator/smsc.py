@@ -201,8 +201,7 @@ class Smsc:
 
     def bound(self, session: Session) -> None:
         self._emit("link_up", self._link(session))
-        for service in list(self._waiting):
-            self._forward(service)
+        self._forward_all()
 
     def throttles(self, session: Session) -> bool:
         bucket = self._bucket(session)
@@ -258,13 +257,14 @@ class Smsc:
             self._retry(delivery)
         else:
             self._give_up(delivery, "refused", pdus.status_name(status))
-        self._forward(delivery.parties.service or "")
+        self._forward_all()
 
     def unanswered(self, delivery: _Delivery) -> None:
         if not delivery.done:
             if delivery.message is not None:
                 delivery.message.status = "no response"
             self._retry(delivery)
+        self._forward_all()
 
     def lost(self, session: Session, deliveries: list[_Delivery]) -> None:
         del self.sessions[session.link]
@@ -282,6 +282,11 @@ class Smsc:
         )
 
     # Store and forward
+
+    def _forward_all(self) -> None:
+        """A place in a window is free, and it is anybody's."""
+        for service in list(self._waiting):
+            self._forward(service)
 
     def _forward(self, service: str) -> None:
         """Deliver what waits for a service while a receiver has room in its window."""
