@@ -142,9 +142,9 @@ class Node(asyncio.Protocol):
         self._excused = not self._excused and now_s - self._watch_s > LATE_S
         if self._excused:
             self._look_at(now_s + GRACE_S)
-        elif now_s - sent_s >= self._timeout_s:
+        elif now_s >= sent_s + self._timeout_s:  # as the timer was set, or it comes again at once
             self._drop(f"no answer within {self._timeout_s:g} s")
-        elif now_s - sent_s >= self._slow_s:
+        elif now_s >= sent_s + self._slow_s:
             self._slow = f"no answer for {self._slow_s:g} s"
             self._judge()
             self._look_at(sent_s + self._timeout_s)
