@@ -178,7 +178,7 @@ class ParkWorker:
         """One entry; whether it left the park."""
         mo, who = entry.mo, entry.who
         if self._clock.wall() >= entry.expires_s:
-            await self._park.bury(who, mo, entry.id, "expired")
+            await self._pipeline.bury(mo, who, entry.id, "expired")
             self._recorder.ended(mo.carrier.name, "expired", "expired", 0.0)
             return True
         starts = await self._park.count(route, shard, entry.id, fault=False)
@@ -189,7 +189,7 @@ class ParkWorker:
             await self._park.remove(who, mo, entry.id)
             return True
         if result.work is Work.DEAD:  # the pipeline has recorded its end
-            await self._park.bury(who, mo, entry.id, result.reason)
+            await self._pipeline.bury(mo, who, entry.id, result.reason)
             return True
         # Five tries shall outlast an SMSC that starts anew; a link that is away is looked at more often.
         if result.counts:
@@ -203,7 +203,7 @@ class ParkWorker:
         return False
 
     async def _died(self, entry: Entry, reason: str) -> bool:
-        await self._park.bury(entry.who, entry.mo, entry.id, reason)
+        await self._pipeline.bury(entry.mo, entry.who, entry.id, reason)
         self._recorder.ended(entry.mo.carrier.name, "dead", reason, 0.0)
         return True
 

@@ -173,6 +173,13 @@ class Pipeline:
         flights = [flight for flight in self._flights if not flight.answered and flight.parking is None]
         return [flight.too_slow("drain") for flight in flights]
 
+    async def bury(self, mo: Mo, who: Pseudonym, entry_id: bytes | None, reason: str) -> None:
+        """Record a message as dead (entry_id None: it was never parked), then mark it: a redelivery is not
+        attempted. An operator may have it tried again, so it is not marked as answered.
+        """
+        await self._park.bury(who, mo, entry_id, reason)
+        await self._mark(mo, who)
+
     # one attempt
 
     def _line_up(self, msisdn: str) -> asyncio.Future[None] | None:
@@ -280,10 +287,9 @@ class Pipeline:
         if outcome.sending is Sending.LATER:
             await self._turns.abandon(who, turn.token)
             return Result(Work.LATER, outcome.reason, counts=outcome.reason not in _NOT_ITS_FAULT)
-        # The words did not reach him, so the dialog did not move: only the mark and the lease.
-        # An operator may have it tried again, so it is not marked as answered.
-        await self._turns.finish(who, mo.digest, turn.token, None, 0, answered=False)
-        await self._mark(mo, None)
+        # The words did not reach him, so the dialog did not move. It is marked when its death is recorded: a
+        # mark without a record would hide it from whoever brings it again.
+        await self._turns.abandon(who, turn.token)
         return Result(Work.DEAD, outcome.reason)
 
     async def _finish_later(
@@ -368,7 +374,7 @@ class _Flight:
         p._end(mo, result, self.started_s)
         try:
             if result.work is Work.DEAD:
-                await p._park.bury(self.who, mo, entry_id, result.reason)
+                await p.bury(mo, self.who, entry_id, result.reason)
             elif entry_id is not None:
                 await p._park.remove(self.who, mo, entry_id)
         except StoreError as error:
