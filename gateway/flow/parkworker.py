@@ -22,6 +22,9 @@ from location_store.errors import StoreError
 #: Looked at together, such looks in one pass over a shard, and worked on at once.
 BATCH, LOOKS, AT_ONCE = 256, 4, 32
 IDLE_S = 0.25
+#: Where nothing waits, or another process works, a look is that much rarer: most shards are empty, in every
+#: process. What this process parks, and a bind that comes up, wake its workers at once.
+RARER = 4
 #: While nothing can be sent: between two looks for what has expired.
 EXPIRED_S = 5.0
 #: Attempts that were the message's own fault (it raises, the SMSC does not answer for it), before it is dead.
@@ -84,14 +87,14 @@ class ParkWorker:
         owned, look_s = False, -inf
         while not self._stopping:
             wake.clear()
-            again = False
+            next_look_s = self._idle_s
             try:
                 await self._park.tidy(route, shard)
                 sends, now_s = self._outbox.can_send(route), self._clock.monotonic()
                 if sends or now_s >= look_s:
                     look_s = now_s + EXPIRED_S
                     owned = await self._park.own(route, shard)
-                    again = owned and await self._pass(route, shard)
+                    next_look_s = await self._pass(route, shard) if owned else RARER * self._idle_s
                     if owned and not sends:  # it is for who can send
                         await self._park.disown(route, shard)
                         owned = False
@@ -99,15 +102,15 @@ class ParkWorker:
                 owned = False  # the store says so itself in its own events
             except Exception as error:  # noqa: BLE001 - the boundary of one shard's worker: it must go on
                 self._on_error(error)
-            if not again:
-                await _wait(wake, self._idle_s)
+            if next_look_s:
+                await _wait(wake, next_look_s)
         if owned:
             with suppress(StoreError):  # then the lease ends by itself
                 await self._park.disown(route, shard)
 
-    async def _pass(self, route: str, shard: int) -> bool:
-        """Attempt what is due, subscribers side by side. Whether anything left the park (then look again at
-        once).
+    async def _pass(self, route: str, shard: int) -> float:
+        """Attempt what is due, subscribers side by side. Seconds until the next look: at once when anything
+        left the park.
         """
         now_s, pauses = self._clock.monotonic(), self._not_before_s.get((route, shard), {})
         pauses = self._not_before_s[route, shard] = {
@@ -118,7 +121,7 @@ class ParkWorker:
         for _ in range(LOOKS):
             entries = await self._park.entries(route, shard, BATCH, after)
             if not entries:
-                return False
+                return self._idle_s if waiting else RARER * self._idle_s
             after = entries[-1].id
             queues: dict[bytes, list[Entry]] = defaultdict(list)
             for entry in entries:
@@ -129,8 +132,8 @@ class ParkWorker:
                     due.append(queue)
                 waiting.add(tag)  # behind whatever becomes of these
             if await self._work_off(route, shard, due, pauses):
-                return True
-        return False
+                return 0.0
+        return self._idle_s
 
     def _is_due(self, route: str, entry: Entry, pauses: Mapping[bytes, float]) -> bool:
         """What has expired is, whether or not it could leave."""
