@@ -12,8 +12,11 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CLUSTER_ARGS ?=
 FUZZ_ARGS ?=
+SEED ?=
+N ?= 1000
+SIM_ARGS ?=
 
-.PHONY: help setup run test check fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +45,12 @@ fuzz-storm: .venv/.dev ## 10 million blind mutants of what the fuzzing found (15
 
 fuzz-quick: .venv/.dev ## the same for 20 seconds
 	@$(BIN)/python -m fuzz --seconds 20
+
+sim: .venv/.dev ## deterministic simulation: N=1000 seeds, or one with its history (SEED=42)
+	@$(BIN)/python -m sim $(if $(SEED),--seed $(SEED),--seeds $(N)) $(SIM_ARGS)
+
+sim-mutants: .venv/.dev ## faults put into the gateway, and how many seeds find each (10 minutes)
+	@$(BIN)/python -m sim.mutants $(SIM_ARGS)
 
 bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
 	@scripts/test-tools

@@ -1,0 +1,264 @@
+"""The sentences of docs/promise.md, each judged by itself on what was seen from outside: at the phones, at
+the SMSC, and in the store.
+
+Which answer belongs to which question is told by the order of a person's texts and by what each may be
+answered with.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.dialog.replies import Kind
+from gateway.redis.keys import tag_of
+from gateway.simulator.messages import Message
+from sim.history import Answer, Asked
+
+if TYPE_CHECKING:
+    from sim.run import Run
+
+#: Between an answer that the SMSC has accepted and its mark in the store, where nothing is wrong: two
+#: latencies, and a response that the SMSC takes its time for.
+MARKED_WITHIN_S = 2.0
+#: How long an answer may be under way: its response timeout and what goes before.
+UNDER_WAY_S = 8.0
+#: Between the gateway and the SMSC, where nothing holds it.
+TRANSIT_S = 1.0
+
+
+class Tally(NamedTuple):
+    """What a run was worth."""
+
+    questions: int
+    answered: int
+    extra: int
+    dead: int
+    refused: int
+    faults: int
+    simulated_s: float
+
+
+class Case(NamedTuple):
+    """A question, and its answers."""
+
+    asked: Asked
+    answers: list[Answer]
+
+
+def kept(run: Run, message: Message) -> list[str]:
+    """Asked at each ESME_ROK for a whole message: it is answered, or it is parked, and a crash loses nothing."""
+    person = run.phones[message.number].person
+    acknowledged = sum(
+        each.person is person and id(each.message) in run.history.acknowledged_s
+        for each in run.history.questions
+    )
+    answered = sum(bool(case.answers) for case in _cases(run, person.number))
+    tag = tag_of(person.who).encode()
+    parked = (run.parked(b"q") + run.parked(b"x")).count(tag)
+    if acknowledged > answered + parked:
+        return [f"{message.id} of {message.number} was acknowledged, and neither answered nor parked"]
+    return []
+
+
+def judge(run: Run) -> list[str]:
+    """Once it is over."""
+    wrong = [*_never_another(run), *_quiet(run), *_dead_for_a_reason(run)]
+    for number in run.phones:
+        cases = list(_cases(run, number))
+        wrong += _answered(run, number, cases)
+        wrong += _not_twice(run, cases)
+        wrong += _in_order(run, cases)
+        wrong += _in_time(run, cases)
+        wrong += _understood(run, cases)
+    return wrong
+
+
+def tally(run: Run) -> Tally:
+    cases = [case for number in run.phones for case in _cases(run, number)]
+    states = Counter(asked.message.state for asked in run.history.questions)
+    return Tally(
+        len(run.history.questions),
+        sum(bool(case.answers) for case in cases),
+        sum(max(0, len(case.answers) - 1) for case in cases),
+        len(run.parked(b"x")),
+        states["refused"],
+        len(run.faults),
+        run.world.now_s,
+    )
+
+
+def _never_another(run: Run) -> Iterator[str]:
+    """Nobody ever receives what is another's, nor words that are no answer to him."""
+    cases = [case for number in run.phones for case in _cases(run, number)]
+    taken = Counter(id(answer) for case in cases for answer in case.answers)
+    for answer in run.history.answers:
+        if answer.kind.startswith("?"):
+            yield f"{answer.person.number} was told at {answer.at_s:.3f} what is not his: {answer.kind[2:]}"
+        elif not taken[id(answer)]:
+            yield f"{answer.person.number} was told at {answer.at_s:.3f} what he had not asked: {answer.kind}"
+
+
+def _quiet(run: Run) -> Iterator[str]:
+    """Everything is over, and soon after everything healed."""
+    for asked in run.history.questions:
+        if asked.message.state == "queued":
+            yield f"{asked.message.id} is still with the SMSC ({asked.message.status})"
+    waiting = run.parked(b"q")
+    if waiting:
+        yield f"{len(waiting)} messages are still parked"
+    for gateway in run.gateways:
+        if not gateway.settled:
+            yield f"{gateway.name} is not at rest: {_unrest(gateway)}"
+
+
+def _unrest(gateway: object) -> str:
+    parts = getattr(gateway, "parts", None)
+    if parts is None:
+        return "it has not started"
+    links = ", ".join(f"{link.name} ready {link.ready}" for link in parts.links)
+    return f"in flight {parts.receiving.in_flight}, store up {parts.calls.up}, {links}"
+
+
+def _answered(run: Run, number: str, cases: list[Case]) -> Iterator[str]:
+    """Every accepted question is answered, or dead or expired and recorded as such."""
+    tag = tag_of(run.phones[number].person.who).encode()
+    recorded = run.parked(b"x").count(tag)
+    for case in cases:
+        if case.answers or case.asked.message.state != "acknowledged":
+            continue
+        if recorded:
+            recorded -= 1
+        else:
+            yield f"{case.asked.message.id} of {number} was acknowledged and never answered"
+
+
+#: What a message may die of: its time, tries that were its own fault, or a refusal for good that was ordered.
+_MAY_DIE_OF = {"expired", "no_response", "ESME_RSYSERR", "ESME_RSUBMITFAIL", "ESME_RX_T_APPN"}
+_PASSING = {"ESME_RTHROTTLED", "ESME_RMSGQFUL"}
+
+
+def _dead_for_a_reason(run: Run) -> Iterator[str]:
+    """A message dies of its time, of five tries, or of the SMSC's refusal for good; never of a busy SMSC, a
+    store or a link that is away.
+    """
+    for_good = any(fault.kind == "smsc.refuse_for_good" for fault in run.faults)
+    for fields in run.dead():
+        reason = fields[b"r"].decode()
+        refusal = reason.startswith(("ESME_", "0x")) and reason not in _PASSING
+        if reason not in _MAY_DIE_OF and not (for_good and refusal):
+            yield f"a message died of {reason}"
+
+
+def _not_twice(run: Run, cases: list[Case]) -> Iterator[str]:
+    """Once; but once more where it cannot be known whether an answer had left."""
+    history = run.history
+    for case in cases:
+        for index, answer in enumerate(case.answers):
+            marks = [at_s for at_s in history.marked_s[case.asked.person.number] if at_s >= answer.at_s]
+            again = case.answers[index + 1] if index + 1 < len(case.answers) else None
+            troubled = history.troubled(answer.at_s - 1, answer.at_s + UNDER_WAY_S)
+            marked = bool(marks) and marks[0] <= answer.at_s + MARKED_WITHIN_S
+            if not marked and not troubled:
+                yield f"{_named(case)}: answered at {answer.at_s:.3f} and not marked, with nothing wrong"
+            if again is None:
+                continue
+            if not troubled:
+                times = f"{answer.at_s:.3f} and again at {again.at_s:.3f}"
+                yield f"{_named(case)}: answered at {times}, with nothing wrong"
+
+
+def _in_order(run: Run, cases: list[Case]) -> Iterator[str]:
+    """What was acknowledged before the next was handed over is answered before it, and what was only handed
+    over before it too, where nothing was wrong and both came at once. Which of two equal texts an answer is
+    for nobody can tell, so those are left out.
+    """
+    history = run.history
+    times = Counter(case.asked.text for case in cases)
+    cases = [case for case in cases if times[case.asked.text] == 1]
+    for one, two in pairwise(cases):
+        if not one.answers or not two.answers or one.answers[0].at_s < two.answers[0].at_s:
+            continue
+        earlier, later = one.asked.message, two.asked.message
+        handed_over_s = history.first_attempt_s[id(later)]
+        ahead_s = handed_over_s - history.first_attempt_s[id(earlier)]
+        at_once = all(message.attempts == message.parts for message in (earlier, later))
+        calm = not history.troubled(handed_over_s - ahead_s, one.answers[0].at_s)
+        if history.acknowledged_s.get(id(earlier), inf) < handed_over_s:
+            yield f"{_named(two)} was answered before {_named(one)}"
+        elif at_once and calm and ahead_s > 4 * run.network.shape.most_s:
+            yield f"{_named(two)} was answered before {_named(one)}, with nothing wrong"
+
+
+def _understood(run: Run, cases: list[Case]) -> Iterator[str]:
+    """Whoever replies to a prompt is understood: the dialog is the subscriber's, in any process."""
+    for case in cases:
+        for answer in case.answers:
+            replied = not case.asked.text.startswith("CXMYD")
+            if replied and answer.kind not in _TO_A_REPLY and not run.history.troubled(0.0, answer.at_s):
+                yield f"{_named(case)} was answered by {answer.kind}, with nothing wrong"
+
+
+def _in_time(run: Run, cases: list[Case]) -> Iterator[str]:
+    """Nothing is sent after its time to live."""
+    history, ttl_s = run.history, run.config.park.answer_ttl_s
+    for case in cases:
+        for answer in case.answers:
+            age_s = answer.at_s - history.attempted_s[id(case.asked.message)]
+            if age_s > ttl_s + TRANSIT_S and not history.troubled(answer.at_s - TRANSIT_S, answer.at_s):
+                yield f"{_named(case)}: answered {age_s:.1f} s after it came"
+
+
+_TO_A_REPLY = {Kind.ANSWER, Kind.WRONG_DIGITS}
+
+
+def _may_be(asked: Asked) -> set[str]:
+    """What this question may be answered with."""
+    text, carrier = asked.text, asked.person.carrier
+    if not text.startswith("CXMYD"):  # the answer to a prompt, which may have lapsed or died meanwhile
+        return {
+            Kind.ANSWER,
+            Kind.WRONG_DIGITS,
+            Kind.EXPIRED,
+            Kind.ASK_DIGITS_AGAIN,
+            Kind.ASK_CONSENT_AGAIN,
+            Kind.HELP,
+        }
+    if carrier == "plain":
+        return {Kind.ANSWER}
+    if carrier == "china-mobile":
+        return {Kind.ASK_DIGITS}
+    wanted = Kind.ANSWER if carrier == "china-unicom" else Kind.ASK_CONSENT
+    return {Kind.WRONG_DIGITS} if "#9999" in text else {wanted}
+
+
+def _fits(answer: Answer, asked: Asked) -> bool:
+    if asked.person.carrier == "plain" and ("EN" in asked.text) != ("您" not in answer.text):
+        return False  # the other dialogs go on in the language in which they were begun
+    return answer.kind in _may_be(asked)
+
+
+def _cases(run: Run, number: str) -> list[Case]:
+    """A person's questions with their answers: each goes to the oldest unanswered question that it fits, or
+    else is a further one of the latest that it fits.
+    """
+    person = run.phones[number].person
+    questions = [asked for asked in run.history.questions if asked.person is person]
+    cases = [Case(asked, []) for asked in questions if asked.message.state != "refused"]  # it was malformed
+    for answer in run.history.answers:
+        if answer.person is not person:
+            continue
+        fitting = [case for case in cases if case.asked.at_s <= answer.at_s and _fits(answer, case.asked)]
+        unanswered = [case for case in fitting if not case.answers]
+        if unanswered:
+            unanswered[0].answers.append(answer)
+        elif fitting:
+            fitting[-1].answers.append(answer)
+    return cases
+
+
+def _named(case: Case) -> str:
+    return f"{case.asked.message.id} of {case.asked.person.number} ({case.asked.text.strip()!r})"
