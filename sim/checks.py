@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 
 def kept(run: Run, message: Message) -> list[str]:
-    """Asked at each ESME_ROK for a whole message: it is answered, or it is parked, and a crash loses nothing."""
+    """Asked at each ESME_ROK for a message: it is answered or parked, and a crash loses nothing."""
     person = run.phones[message.number].person
     acknowledged = sum(
         each.person is person and id(each.message) in run.history.acknowledged_s
