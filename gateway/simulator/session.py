@@ -129,7 +129,7 @@ class Session:
 
     @property
     def in_flight(self) -> int:
-        """deliver_sm without a response: what the window is for. An enquire_link that waits keeps nothing out."""
+        """deliver_sm without a response: what the window is for; an enquire_link keeps nothing out."""
         return sum(request.delivery is not None for request in self._requests.values())
 
     def deliver(self, delivery: Delivery) -> None:
