@@ -313,7 +313,6 @@ class Pipeline:
         self._recorder.failed("finish", error)
         if saying.awaits_reply:  # he was asked, and his reply would not be understood: ask him again
             return Result(Work.LATER, "state_lost", counts=False)
-        self._unmarked.mark_soon()
         return Result(Work.DONE, saying.reason)
 
     def _end(self, mo: Mo, result: Result, started_s: float) -> None:

@@ -11,7 +11,8 @@ from gateway.flow.ports import Clock, Timer, Turns
 from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym
 
-PAUSE_S = 0.05
+#: Short, since a redelivery may come to another process as soon as the store is back.
+PAUSE_S = 0.01
 
 
 class Unmarked:
@@ -26,14 +27,15 @@ class Unmarked:
         return digest in self._names
 
     def add(self, digest: bytes, names: Sequence[Pseudonym]) -> None:
+        """Mark it, trying until the store takes it."""
         self._names[digest] = names
+        self._mark_soon()
 
     def discard(self, digest: bytes) -> None:
         """It was marked otherwise."""
         self._names.pop(digest, None)
 
-    def mark_soon(self) -> None:
-        """Mark them all, trying until the store takes it."""
+    def _mark_soon(self) -> None:
         if self._timer is None and self._names:
             self._timer = self._clock.call_later(PAUSE_S, self._begin)
 
@@ -49,4 +51,4 @@ class Unmarked:
         except StoreError:
             pass  # it is still away
         self._timer = None
-        self.mark_soon()
+        self._mark_soon()
