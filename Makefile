@@ -11,12 +11,13 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CLUSTER_ARGS ?=
+CHAOS_ARGS ?=
 FUZZ_ARGS ?=
 SEED ?=
 N ?= 1000
 SIM_ARGS ?=
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +105,10 @@ cluster: .venv/.dev ## a Redis Cluster of three primaries and three replicas on 
 chaos-store: .venv/.dev ## nodes of a cluster killed, paused and emptied under load: what is lost, and for how long (3 minutes)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.cluster.chaos $(BENCH_ARGS)
+
+chaos: .venv/.dev ## gateways, a Redis Cluster and an SMSC killed, stopped, reset and filled under load: what is lost (35 minutes; CHAOS_ARGS="--minutes 3 --seed 2")
+	@scripts/test-tools
+	@$(BIN)/python -m bench.chaos.run $(CHAOS_ARGS)
 
 eval-stays: .venv/.dev ## true visits found and false cities of synthetic people, into docs/stays.md (6 minutes; BENCH_ARGS=--quick: 1)
 	@$(BIN)/python -m bench.stays.evaluate $(or $(BENCH_ARGS),--docs)

@@ -4,6 +4,7 @@ Invariant: all of it ends with the process that started it, and its files with i
 (`make cluster`) and by `chaos`.
 """
 
+import random
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from gateway import children
 SLOTS: Final = 16_384
 BUS: Final = 10_000
 """A node's other port, which the nodes speak to one another on, is so far above its first."""
+PORTS: Final = range(17_000, 22_000)
 START_TIMEOUT_S: Final = 30.0
 KEYS_A_MOVE: Final = 100
 
@@ -33,6 +35,7 @@ class Node:
 
     def __init__(self, program: str, port: int, folder: Path, options: Sequence[str]) -> None:
         self.port = port
+        self.folder = folder
         self.address = f"127.0.0.1:{port}"
         self._command = [program, "--port", str(port), "--dir", str(folder), *options]
         self._log = folder / "log"
@@ -47,8 +50,16 @@ class Node:
     def start(self) -> None:
         """Start, again too: a node remembers its cluster and its data."""
         with self._log.open("ab") as log:
-            self._process = children.spawn(self._command, output=log)
-        until(lambda: bool(self.try_call("PING")), f"redis-server does not start, see {self._log}")
+            process = self._process = children.spawn(self._command, output=log)
+        with suppress(RuntimeError):
+            until(lambda: bool(self.try_call("PING")) or process.poll() is not None)
+        if not self.try_call("PING"):
+            said = self._log.read_text(errors="replace").splitlines()
+            raise RuntimeError(f"redis-server does not start: {' '.join(said[-3:])}")
+
+    def empty(self) -> None:
+        """Throw its data away, while it is down; what it knows of its cluster stays."""
+        shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
 
     def kill(self) -> None:
         """kill -9."""
@@ -168,10 +179,22 @@ class Cluster:
 
 
 @contextmanager
+def _plain(_number: int, _folder: Path) -> Iterator[None]:
+    yield
+
+
+@contextmanager
 def running(
-    *, primaries: int = 3, port: int = 0, node_timeout_ms: int = 2000, program: str | None = None
+    *,
+    primaries: int = 3,
+    port: int = 0,
+    node_timeout_ms: int = 2000,
+    program: str | None = None,
+    disk: Callable[[int, Path], AbstractContextManager[None]] = _plain,
 ) -> Iterator[Cluster]:
-    """A formed cluster. `port`: of the first node, the others' follow; 0 takes free ones."""
+    """A formed cluster. `port`: of the first node, the others' follow; 0 takes free ones. `disk` puts
+    something of its own under the folder of a node, by its number.
+    """
     program = program or shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         raise SystemExit("redis-server is not on the PATH: `make test` installs it")
@@ -188,9 +211,11 @@ def running(
         "hash-max-listpack-entries": "256",
     }
     words = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    with tempfile.TemporaryDirectory(prefix="cxmyd-cluster-") as folder:
-        ports = list(range(port, port + count)) if port else _free_ports(count)
+    with tempfile.TemporaryDirectory(prefix="cxmyd-cluster-") as folder, ExitStack() as disks:
+        ports = list(range(port, port + count)) if port else free_ports(count)
         nodes = [Node(program, each, Path(folder) / str(each), words) for each in ports]
+        for number, node in enumerate(nodes):
+            disks.enter_context(disk(number, node.folder))
         try:
             for node in nodes:
                 node.start()
@@ -202,28 +227,34 @@ def running(
                 node.kill()
 
 
-def until(condition: Callable[[], bool], why: str = "the cluster does not get there") -> float:
+def until(
+    condition: Callable[[], bool],
+    why: str = "the cluster does not get there",
+    timeout_s: float = START_TIMEOUT_S,
+) -> float:
     """Wait for it; how many seconds that took."""
     started_s = time.monotonic()
     while not condition():
-        if time.monotonic() > started_s + START_TIMEOUT_S:
+        if time.monotonic() > started_s + timeout_s:
             raise RuntimeError(why)
         time.sleep(0.02)
     return time.monotonic() - started_s
 
 
-def _free_ports(count: int) -> list[int]:
-    """Whose bus ports are free too; below those that the kernel gives out by itself."""
+def free_ports(count: int) -> list[int]:
+    """Whose bus ports are free too; below those that the kernel gives out by itself. Drawn at random: a node
+    of another cluster may be down just now, and wants to find its port again.
+    """
     found: list[int] = []
-    for port in range(17_000, 22_000):
-        if _is_free(port) and _is_free(port + BUS):
+    for port in random.sample(PORTS, len(PORTS)):
+        if is_free(port) and is_free(port + BUS):
             found.append(port)
         if len(found) == count:
             return found
-    raise SystemExit("no free ports between 17000 and 22000")
+    raise SystemExit(f"no free ports between {PORTS.start} and {PORTS.stop}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

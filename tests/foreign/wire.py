@@ -32,11 +32,21 @@ def bind(
     return pdu(command_id, f"{system_id}\0{password}\0\0".encode() + bytes([version, 0, 0, 0]))
 
 
-def message(command_id: int, source: str, destination: str, text: bytes, *, number: int = 1) -> bytes:
+def message(
+    command_id: int,
+    source: str,
+    destination: str,
+    text: bytes,
+    *,
+    number: int = 1,
+    esm_class: int = 0,
+    data_coding: int = 0,
+    tlvs: bytes = b"",
+) -> bytes:
     """A submit_sm or deliver_sm."""
     addresses = b"\x01\x01" + source.encode() + b"\0\0\x01" + destination.encode() + b"\0"
-    body = b"\0" + addresses + bytes(3) + b"\0\0" + bytes(4) + bytes([len(text)]) + text
-    return pdu(command_id, body, number=number)
+    fixed = bytes([esm_class, 0, 0, 0, 0, 0, 0, data_coding, 0, len(text)])
+    return pdu(command_id, b"\0" + addresses + fixed + text + tlvs, number=number)
 
 
 class Message(NamedTuple):
