@@ -26,7 +26,7 @@ TURN_S = 0.03
 #: Fewer do not fill the round trips; more than the highest are a gigabyte of Python.
 LOWEST, FIRST, HIGHEST = 200, 1_000, 5_000
 #: What an answer may wait until it leaves, and how many of a route that is slower than they may do so.
-LEAVING_S, LOWEST_OF_ROUTE, CALM_OF_ROUTE = 0.3, 50, 100
+LEAVING_S, LOWEST_OF_ROUTE, CALM_OF_ROUTE = 0.2, 50, 100
 SPARE = 0.25
 #: Of one route are never too many for the process, whatever the others do, and while the limit falls.
 FREE = 20
