@@ -18,32 +18,33 @@ that has begun.
 
 from math import ceil, inf
 
-#: How often a limit is judged.
-EVERY_S = 0.1
-#: What a turn may wait for the store. A message waits about four times as long in all, so that it is answered
-#: well within a second.
-TURN_S = 0.03
+#: What a turn may wait for the store, and how often that is judged: an SMSC whose window keeps a few hundred
+#: messages under way is not to be refused any for a moment in which others had the processor. A message waits
+#: about four times as long in all, so that it is answered within a second.
+TURN_S, JUDGED_S = 0.1, 0.5
 #: Fewer do not fill the round trips; more than the highest are a gigabyte of Python.
 LOWEST, FIRST, HIGHEST = 200, 1_000, 5_000
-#: What an answer may wait until it leaves, and how many of a route that is slower than they may do so.
-LEAVING_S, LOWEST_OF_ROUTE, CALM_OF_ROUTE = 0.2, 50, 100
+#: What an answer may wait until it leaves, how often that is judged, and how many of a route that is slower
+#: than they may wait.
+LEAVING_S, ROUTE_JUDGED_S = 0.2, 0.1
+LOWEST_OF_ROUTE, CALM_OF_ROUTE = 50, 100
 SPARE = 0.25
 #: Of one route are never too many for the process, whatever the others do, and while the limit falls.
-FREE = 20
+FREE = 50
 #: What a limit may fall to at once, and grow to while it holds back more than it need.
 FALLS, GROWS = 0.5, 1.25
 
 
 class Limit:
-    """Follows what is waited for: above `target_s` it falls, below half of it it grows, where it is felt, and
-    is at least what is `calm`. The least wait of a time counts (as in CoDel, RFC 8289): that of a queue which
-    stands, and not of a burst or of a moment in which the process stood still.
+    """Follows what is waited for: above `target_s` it falls; below half of it it grows where it is felt, and
+    is at least what is `calm` where it is not. The least wait of a time counts (as in CoDel, RFC 8289): that
+    of a queue which stands, and not of a burst or of a moment in which the process stood still.
     """
 
-    def __init__(self, target_s: float, *, lowest: int, first: int, calm: int) -> None:
+    def __init__(self, target_s: float, every_s: float, *, lowest: int, first: int, calm: int) -> None:
         self.now = first
         self.felt = False
-        self._target_s = target_s
+        self._target_s, self._every_s = target_s, every_s
         self._lowest, self._first, self._calm = lowest, first, calm
         self._least_s = inf
         self._since_s = 0.0
@@ -54,7 +55,7 @@ class Limit:
     def waited(self, wait_s: float, now_s: float, used: int) -> bool:
         """Something has waited so long, with so many under way; whether the limit was judged."""
         self._least_s = min(self._least_s, wait_s)
-        if now_s < self._since_s + EVERY_S:
+        if now_s < self._since_s + self._every_s:
             return False
         self._judge(self._least_s, used)
         self._least_s, self._since_s, self.felt = inf, now_s, False
@@ -67,9 +68,7 @@ class Limit:
             self.now = max(self._lowest, int(min(self.now, used) * share))
         elif wait_s < self._target_s / 2:
             # What was learnt under load says nothing of a time without.
-            self.now = max(self.now, self._calm)
-            if self.felt:
-                self.now = min(HIGHEST, int(self.now * GROWS))
+            self.now = min(HIGHEST, int(self.now * GROWS)) if self.felt else max(self.now, self._calm)
 
 
 class Admission:
@@ -78,7 +77,7 @@ class Admission:
     def __init__(self) -> None:
         self.under_way = 0
         self._of: dict[str, int] = {}
-        self._process = Limit(TURN_S, lowest=LOWEST, first=FIRST, calm=FIRST)
+        self._process = Limit(TURN_S, JUDGED_S, lowest=LOWEST, first=FIRST, calm=FIRST)
         self._routes: dict[str, Limit] = {}
         self._floods: set[str] = set()  # routes that were refused something since the limit was judged
         self._felt: set[str] = set()  # these, and those of the time before
@@ -135,6 +134,6 @@ class Admission:
         slow = self._routes.get(route)
         if slow is None:
             slow = self._routes[route] = Limit(
-                LEAVING_S, lowest=LOWEST_OF_ROUTE, first=HIGHEST, calm=CALM_OF_ROUTE
+                LEAVING_S, ROUTE_JUDGED_S, lowest=LOWEST_OF_ROUTE, first=HIGHEST, calm=CALM_OF_ROUTE
             )
         slow.waited(wait_s, now_s, self._of.get(route, 0))
