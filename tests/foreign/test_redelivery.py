@@ -180,7 +180,7 @@ def test_the_same_text_of_others_and_another_text(smsc: Peer) -> None:
 
 @pytest.mark.parametrize(("status", "submits"), [(ESME_RINVDSTADR, 1), (ESME_RSYSERR, 2)])
 def test_when_the_answer_was_refused(smsc: Peer, status: int, submits: int) -> None:
-    """For good: no copy tries again. For now: the park does, once, and no copy beside it."""
+    """For good: no copy that comes later tries again. For now: the park does, once, and no copy of it."""
     who = number()
     refused: list[Pdu] = []
 
@@ -193,7 +193,7 @@ def test_when_the_answer_was_refused(smsc: Peer, status: int, submits: int) -> N
     smsc.status = refuse_once
     for wire in wires(smsc):
         smsc.deliver(wire, text(who))
-    smsc.settled()
+        smsc.settled()
     smsc.until(lambda: smsc.answers(who) == submits)
     for wire in wires(smsc):
         smsc.deliver(wire, text(who))
