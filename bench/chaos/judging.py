@@ -40,6 +40,9 @@ class Event:
     to_s: float = inf
     under_way: int = 0
 
+    def lasts(self, at_s: float) -> bool:
+        return self.from_s <= at_s <= self.to_s
+
     def covers(self, at_s: float) -> bool:
         return self.from_s - BEFORE_S <= at_s <= self.to_s + AFTER_S
 
@@ -197,8 +200,8 @@ def _causes(question: Question, events: Sequence[Event]) -> tuple[list[str], lis
     for earlier, extra in pairwise(question.answers):
         at_that_time = [event for event in events if event.covers(earlier.at_s)]
         if earlier.unknown:
-            nobodys_first = sorted(at_that_time, key=lambda event: bool(event.excuses))
-            causes.append(nobodys_first[0].name if nobodys_first else UNKNOWN)
+            likeliest = sorted(at_that_time, key=lambda event: (not event.lasts(earlier.at_s), event.excuses))
+            causes.append(likeliest[0].name if likeliest else UNKNOWN)
             continue
         excuse = next(
             (
