@@ -138,6 +138,20 @@ def test_a_message_whose_handling_raises_dies_and_its_neighbours_flow(run: Calla
     run(scenario, lease_s=0.05)
 
 
+def test_an_smsc_that_never_responds_is_tried_six_times(run: Callable[..., None]) -> None:
+    """Once when the message comes, five times from the park; then it is dead, and no more is sent."""
+
+    async def scenario(p: Process) -> None:
+        p.smsc.outcomes = [Outcome(Sending.LATER, "no_response")] * 9
+        assert await p.deliver(mo()) is Verdict.ACK
+        p.worker.start()
+        await until(lambda: _died(p), timeout_s=30)
+        assert await p.dead() == ["no_response"]
+        assert len(p.smsc.sent) == 6
+
+    run(scenario)
+
+
 def test_an_answer_past_its_time_to_live_is_never_sent(run: Callable[..., None]) -> None:
     async def scenario(p: Process) -> None:
         p.smsc.outcomes = [Outcome(Sending.LATER, "no_link")]
