@@ -50,7 +50,7 @@ class Run:
         self.world = World(seed)
         chance = self.world.chance
         self.faults = plan.of(seed, FAULTS_S) if faults is None else list(faults)
-        carriers = chance.sample(("plain", *SERVICES), 2)
+        carriers = list(dict.fromkeys(chance.sample(("plain", *SERVICES), 2)))
         self.network = Network(self.world, _shape(chance))
         self.history = History(self.world)
         self.server: Server = Server(self.network, REDIS_PORT)
