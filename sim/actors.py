@@ -188,7 +188,7 @@ class Phone:
         self._world, self._smsc, self._history, self._chance = world, smsc, history, chance
         self.person = person
         self.hasty = person.carrier == "plain" and chance.random() < 0.6
-        self.rounds = chance.randint(1, 3)
+        self.rounds = 2 if self.hasty else chance.randint(1, 3)
         self._waits: Due | None = None
         self._long = 0
         self._stopped = False
@@ -213,7 +213,8 @@ class Phone:
         if self._stopped or not self.rounds:
             return
         self.rounds -= 1
-        self._english = self._chance.random() < 0.3
+        # Whose answers come in any order, if they are allowed to, has to tell them apart.
+        self._english = not self._english if self.hasty else self._chance.random() < 0.3
         text = "CXMYD EN" if self._english else "CXMYD"
         if self.person.carrier in ("china-unicom", "china-telecom"):
             digits = WRONG_DIGITS if self._chance.random() < 0.1 else DIGITS
@@ -228,9 +229,9 @@ class Phone:
             if text.endswith("。"):
                 self._long += 1
                 again = text[:-1].ljust(71 + self._long) + "。"
-            if self._chance.random() < 0.5:
+            if self._chance.random() < 0.2:
                 self._world.after(self._chance.uniform(0, 3), lambda: self._say(again))
-            self._world.after(self._chance.uniform(0.5, 20), self.begin)
+            self._world.after(self._chance.uniform(0.2, 6), self.begin)
         else:
             self._waits = self._world.after(self.PATIENCE_S, self.begin)
 

@@ -213,14 +213,17 @@ _WEIGHTS = [FAULTS[kind].weight for kind in _KINDS]
 
 
 def of(seed: str, within_s: float) -> list[Fault]:
-    """In the order of their times; in one run of eight nothing goes wrong. From a chance of its own, so that
-    without one of the faults the rest of the run begins the same.
+    """In the order of their times; in one run of eight nothing goes wrong. Half of them come together, for
+    what one leaves half done another has to find. From a chance of its own, so that without one of the faults
+    the rest of the run begins the same.
     """
     chance = random.Random(f"plan {seed}")
     total = 0 if chance.random() < 1 / 8 else chance.randint(1, 10)
     faults = []
+    moments = [chance.uniform(1.0, within_s) for _ in range(chance.randint(1, 3))]
     for kind in chance.choices(_KINDS, _WEIGHTS, k=total):
-        faults.append(Fault(round(chance.uniform(1.0, within_s), 4), kind, FAULTS[kind].draw(chance)))
+        at_s = chance.choice((chance.uniform(1.0, within_s), chance.choice(moments) + chance.uniform(0, 0.5)))
+        faults.append(Fault(round(at_s, 4), kind, FAULTS[kind].draw(chance)))
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
