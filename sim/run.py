@@ -129,10 +129,27 @@ class Run:
             self.history.begun_s[command[5]] = self.world.now_s
         elif command[0] == b"SET" and command[2] == b"1" and key.startswith(b"m:{"):
             self._marked(key)
+        elif key.startswith(b"l:{"):
+            self._leased(command)
         elif command[0] == b"XADD":
             self.history.note(f"store adds to {key.decode()}")
         elif command[0] == b"XDEL":
             self.history.note(f"store takes {command[2].decode()} from {key.decode()}")
+
+    def _leased(self, command: Sequence[bytes]) -> None:
+        """A subscriber's turn is one process's at a time, until it gives it back or its lease ends."""
+        name, key, *words = command
+        turns, now_s = self.history.turns, self.world.now_s
+        if name == b"DEL":
+            turns.pop(key, None)
+        elif name == b"PEXPIRE" and key in turns:
+            turns[key] = turns[key][0], now_s + int(words[0]) / 1000
+        elif name == b"SET":
+            process = words[0].partition(b"-")[0]
+            holder, until_s = turns.get(key, (process, 0.0))
+            if holder != process and now_s < until_s:
+                self.world.faults.append(f"two processes had the turn of {key!r} at {now_s:.3f}")
+            turns[key] = process, now_s + int(words[2]) / 1000
 
     def _marked(self, key: bytes) -> None:
         """A message was answered (or is dead): once, unless the second turn had begun before that."""
