@@ -76,10 +76,6 @@ class Store:
             del self._values[key], self._ends_ms[key]
         return self._values.get(key)
 
-    def keys(self) -> list[bytes]:
-        """All there are."""
-        return [key for key in list(self._values) if self.value(key) is not None]
-
     # inside
 
     def _typed(self, key: bytes, kind: type[Any]) -> Any:
