@@ -2,11 +2,33 @@
 gateway/web (recorder).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.flow.messages import Mo, Mt, Outcome
+from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym
+
+_Result = TypeVar("_Result")
+#: Called once with the outcome of a call, at once or later, and never raises: what happens for every message
+#: waits so, since a task and its futures cost more than a message's own work.
+Then = Callable[[_Result | StoreError], None]
+
+
+async def awaited(call: Callable[[Then[Any]], None]) -> Any:
+    """The outcome of a `_then` call, for coroutines."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def then(outcome: Any) -> None:
+        if not future.done():  # else its caller was cancelled
+            future.set_result(outcome)
+
+    call(then)
+    outcome = await future
+    if isinstance(outcome, StoreError):
+        raise outcome
+    return outcome
 
 
 class Turn(NamedTuple):
@@ -35,21 +57,26 @@ class Behind(NamedTuple):
     """Earlier messages of the subscriber are parked: this one has to go behind them."""
 
 
+Begun = Turn | Answered | Busy | Behind
+
+
 class Turns(Protocol):
     """One turn at a time for each subscriber, across all processes. All raise StoreUnavailable when the
-    store is away.
+    store is away; those that end in `_then` hand it over.
     """
 
-    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
+    def begin_then(self, who: Pseudonym, digest: bytes, fresh: bool, then: Then[Begun], /) -> None:
         """`fresh`: the message comes from the SMSC, not from the park."""
 
-    async def begin_rotating(
-        self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool
-    ) -> Turn | Answered | Busy | Behind:
+    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Begun: ...
+
+    async def begin_rotating(self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool) -> Begun:
         """The same with what lies under the older key, where he is `older`."""
 
-    async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
+    def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[bool], /) -> None:
         """Store the state (empty: none) while the turn goes on; False when the lease had ended."""
+
+    async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool: ...
 
     async def seen(self, who: Pseudonym, digest: bytes) -> bool:
         """Whether the message is a redelivery; without a turn."""
@@ -59,17 +86,23 @@ class Turns(Protocol):
         it was in good hands already.
         """
 
-    async def finish(
+    def finish_then(  # noqa: PLR0917 -- what a turn ends with
         self,
         who: Pseudonym,
         digest: bytes,
         token: bytes,
         state: bytes | None,
         ttl_s: int,
-        *,
-        answered: bool = True,
-    ) -> bool:
-        """Mark the message, store the state (None: unchanged; ttl_s 0: none any more), end the lease."""
+        then: Then[bool],
+        /,
+    ) -> None:
+        """Mark the message as answered, store the state (None: unchanged; ttl_s 0: none any more), end the
+        lease; False when that had ended.
+        """
+
+    async def finish(
+        self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
+    ) -> bool: ...
 
     async def extend(self, who: Pseudonym, token: bytes, lease_s: float) -> None: ...
 
@@ -128,7 +161,7 @@ class Outbox(Protocol):
 
     def can_send(self, route: str) -> bool: ...
 
-    async def send(self, route: str, mt: Mt) -> Outcome:
+    def send_then(self, route: str, mt: Mt, then: Callable[[Outcome], None], /) -> None:
         """Send every part and wait for every response. Never raises for what an SMSC does."""
 
 

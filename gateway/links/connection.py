@@ -2,7 +2,7 @@
 
 Invariants: what a turn of the event loop produced leaves in one write; requests that have to wait (for the
 window, the rate or a peer that does not read) leave in their order, those that the SMSC throttled before the
-others; every request's future ends, at the latest when the connection does.
+others; every request's `then` is called once, at the latest when the connection ends.
 
 Memory is bounded against a peer that floods and does not read: once the transport holds more than its 64
 KiB, nothing is read from the peer and no request leaves until it has taken them. Its responses wait with the
@@ -10,7 +10,6 @@ rest, which is no deadlock: whatever is owed has a deadline of its own, and a pe
 `enquire_link_s` + `enquire_timeout_s` is dropped.
 """
 
-import asyncio
 import ipaddress
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -25,7 +24,7 @@ from gateway.config.models import Timers
 from gateway.links.tls import complaint
 from gateway.smpp import events
 from gateway.smpp.constants import Version
-from gateway.smpp.errors import SessionError, Unencodable
+from gateway.smpp.errors import SessionError
 from gateway.smpp.pdu import Pdu
 from gateway.smpp.session import Session, SessionConfig
 from gateway.smpp.states import Role
@@ -93,8 +92,8 @@ class Owner(Interface):
     def turned_away(self, connection: "Connection", count: int) -> None:
         """So many were refused for want of room."""
 
-    def request_left(self, connection: "Connection", waited_s: float, now_s: float) -> None:
-        """A request of ours has left, after so long in the queue."""
+    def requests_left(self, connection: "Connection", waited_s: float, now_s: float) -> None:
+        """Requests of ours have left, after so long in the queue, or longer."""
 
     def request_received(self, connection: "Connection", pdu: Pdu) -> None: ...
 
@@ -128,21 +127,24 @@ def within(peer: str, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
 
+#: Given the response to a request, or why there is none; never raises.
+Answered = Callable[[Pdu | Exception], None]
+
+
 class _Request:
     """One of our requests on its way."""
 
-    __slots__ = ("future", "not_after_s", "pdu", "queued_s", "sent_s")
+    __slots__ = ("body", "command_id", "not_after_s", "queued_s", "sent_s", "then")
 
-    def __init__(self, pdu: Pdu, future: asyncio.Future[Pdu], not_after_s: float, now_s: float) -> None:
-        self.pdu = pdu
-        self.future = future
+    def __init__(
+        self, body: bytes, command_id: int, then: Answered, not_after_s: float, queued_s: float
+    ) -> None:
+        self.body = body
+        self.command_id = command_id
+        self.then = then
         self.not_after_s = not_after_s
-        self.queued_s = now_s
+        self.queued_s = queued_s
         self.sent_s = 0.0
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 class Connection(Protocol):
@@ -168,6 +170,7 @@ class Connection(Protocol):
         self._throttled: deque[_Request] = deque()  # their turn comes before that of `_waiting`
         self._unread = False  # the peer does not take what we write
         self._flushing = False
+        self._waited_s = inf  # the least of what leaves with the next write
         self._ticking: Delayed | None = None
         self._ticking_at_s = 0.0
         self._pumping: Delayed | None = None
@@ -236,21 +239,35 @@ class Connection(Protocol):
     def load(self) -> int:
         return self.session.in_flight + len(self._waiting) + len(self._throttled)
 
-    def request(self, pdu: Pdu, not_after_s: float = inf, *, throttled: bool = False) -> asyncio.Future[Pdu]:
-        """Send `pdu` as soon as the window and the rate allow, but not later than `not_after_s` of the
-        clock; its response. `throttled`: the SMSC refused it as such, so it goes before those that have not
-        been sent yet. Raises (in the future) LostError, TooLateError, OverfullError or Unencodable.
+    def request(
+        self,
+        body: bytes,
+        command_id: int,
+        then: Answered,
+        not_after_s: float = inf,
+        *,
+        throttled: bool = False,
+    ) -> None:
+        """Send a request of this encoded body as soon as the window and the rate allow, but not later than
+        `not_after_s` of the clock. `throttled`: the SMSC refused it as such, so it goes before those that
+        have not been sent yet. `then` is given the response, or LostError, TooLateError, OverfullError or
+        SessionError.
         """
-        future: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
         if self._ended:
-            future.set_exception(UnsentError("not connected"))
+            then(UnsentError("not connected"))
         elif len(self._waiting) >= QUEUE_LIMIT:
-            future.set_exception(OverfullError("too much is waiting"))
+            then(OverfullError("too much is waiting"))
         else:
             queue = self._throttled if throttled else self._waiting
-            queue.append(_Request(pdu, future, not_after_s, self._clock.seconds()))
-            self._pump_soon()
-        return future
+            queue.append(_Request(body, command_id, then, not_after_s, self._clock.seconds()))
+            if self._pumping is None:
+                self._pump()
+
+    def acknowledge(self, sequence_number: int, command_status: int) -> None:
+        """As `respond` to a text that gets no message_id."""
+        if not self._ended:
+            self.session.acknowledge(sequence_number, command_status)
+            self.flush_soon()
 
     def respond(self, request: Pdu, response: Pdu) -> None:
         """Answer a request of the peer; nothing when the connection is gone (it will come again)."""
@@ -300,19 +317,17 @@ class Connection(Protocol):
                 self._pumping = self._clock.callLater(wait_s, self._pump)
                 break
             request = queue.popleft()
-            if request.future.done():
-                continue
             if now_s > request.not_after_s:
-                request.fail(TooLateError())
+                request.then(TooLateError())
                 continue
             try:
-                session.request(request.pdu, now_s, request)
-            except (Unencodable, SessionError) as error:
-                request.fail(error)
+                session.request_encoded(request.body, request.command_id, now_s, request)
+            except SessionError as error:
+                request.then(error)
                 continue
             request.sent_s = now_s
             throttle.sent(now_s)
-            self._owner.request_left(self, now_s - request.queued_s, now_s)
+            self._waited_s = min(self._waited_s, now_s - request.queued_s)
         self.flush_soon()
 
     def _flush_in_time(self) -> None:
@@ -322,6 +337,9 @@ class Connection(Protocol):
 
     def _flush(self) -> None:
         self._schedule_tick()  # first: whatever the transport does, the deadlines hold
+        if self._waited_s < inf:
+            waited_s, self._waited_s = self._waited_s, inf
+            self._owner.requests_left(self, waited_s, self._clock.seconds())
         data = self.session.data_to_send()
         if data and self._wire is not None:
             self._wire.write(data)
@@ -359,16 +377,16 @@ class Connection(Protocol):
                 self._answered(event.context, event.pdu, now_s)
             elif isinstance(event, events.Expired):
                 self._throttle.expired(event.context.sent_s, now_s)
-                event.context.fail(LostError("no response in time"))
+                event.context.then(LostError("no response in time"))
             elif isinstance(event, events.Closed):
                 closed = event
             elif not isinstance(event, events.Refused | events.Unbinding):  # the session answered these
                 self._owner.bind_event(self, event)
         if closed is not None:
-            for request in closed.contexts:
-                request.fail(LostError(closed.reason.value))
             self.close()
             self._end(self._complaint or closed.reason.value)
+            for request in closed.contexts:
+                request.then(LostError(closed.reason.value))
             return
         if self._waiting or self._throttled:
             self._pump_soon()
@@ -380,8 +398,7 @@ class Connection(Protocol):
     def _answered(self, request: _Request, response: Pdu, now_s: float) -> None:
         congestion_state = response.congestion_state if response.tlvs else None
         self._throttle.answered(response.command_status, request.sent_s, now_s, congestion_state)
-        if not request.future.done():
-            request.future.set_result(response)
+        request.then(response)
 
     def _end(self, why: str) -> None:
         if self._ended:
@@ -390,8 +407,7 @@ class Connection(Protocol):
         for timer in (self._ticking, self._pumping):
             if timer is not None and timer.active():
                 timer.cancel()
+        self._owner.connection_ended(self, why)  # first: whoever is told that his has not left tries another
         for queue in (self._throttled, self._waiting):
-            for request in queue:
-                request.fail(UnsentError(why))
-            queue.clear()
-        self._owner.connection_ended(self, why)
+            while queue:
+                queue.popleft().then(UnsentError(why))

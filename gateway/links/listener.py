@@ -206,7 +206,7 @@ class Listener:
     def turned_away(self, connection: Connection, count: int) -> None:
         self._receiving.turned_away(self._lines[self._bound[connection].system_id], count)
 
-    def request_left(self, connection: Connection, waited_s: float, now_s: float) -> None:
+    def requests_left(self, connection: Connection, waited_s: float, now_s: float) -> None:
         self._receiving.admission.left(route_of(self._bound[connection]), waited_s, now_s)
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:

@@ -30,11 +30,10 @@ from gateway.smpp.pdu import (
 from gateway.smpp.receipts import Kind, kind_of
 from location_store.errors import StoreError
 
-_STATUS = {
-    Verdict.ACK: int(CommandStatus.ESME_ROK),
-    Verdict.TEMPORARY: int(CommandStatus.ESME_RX_T_APPN),
-    Verdict.FULL: int(CommandStatus.ESME_RMSGQFUL),
-}
+_OK, _LATER, _FULL = (
+    int(status)
+    for status in (CommandStatus.ESME_ROK, CommandStatus.ESME_RX_T_APPN, CommandStatus.ESME_RMSGQFUL)
+)
 #: Of these the session has taken no more than there was room for.
 _COUNTED = (DeliverSm, SubmitSm)
 Answer = Callable[[int], None]  # given the command_status
@@ -62,14 +61,10 @@ class Receiving:
         self._on_park = on_park
         self._message_id = message_id
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ends: dict[str, Callable[[asyncio.Task[None]], None]] = {}  # by route: of a task that has ended
+        self.in_flight = 0  # messages of which something is left to do
         self.draining = False
         self.unanswered = 0  # requests that have no response yet
         self.put_off = 0  # while draining: told that we cannot take it now
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._tasks)
 
     def room(self, line: Line) -> float:
         """How many messages are taken by this line now."""
@@ -98,87 +93,119 @@ class Receiving:
             connection.respond(pdu, operations.refusal(pdu))
             return
 
-        def answer(status: int) -> None:
-            message_id = self._message_id() if park_first and status == 0 else ""
-            if connection.session.version < Version.V3_4:
-                message_id = message_id[-MAX_MESSAGE_ID_33:]  # what counts up
-            response = _response(request, status, message_id)
-            if status == 0 and isinstance(request, SubmitMulti) and isinstance(response, SubmitMultiResp):
-                response.unsuccess = operations.unsuccessful(request, pdu.destination)
-            connection.respond(request, response)
-
+        answer = partial(self._respond, connection, request, pdu, park_first)
         kind = kind_of(pdu)
         if kind is not Kind.QUERY:
             self._on_refused(line.route, kind.name.lower(), 1)
-            answer(CommandStatus.ESME_ROK)
+            answer(_OK)
             if kind is Kind.RECEIPT:
                 self._on_receipt(line.route, pdu)
         elif self.draining:
             self.put_off += 1
-            answer(CommandStatus.ESME_RX_T_APPN)
+            answer(_LATER)
         elif not isinstance(request, _COUNTED) and self.admission.room(line.route) <= 0:
             self.turned_away(line, 1)
-            answer(CommandStatus.ESME_RMSGQFUL)
+            answer(_FULL)
         else:
+            if isinstance(request, _COUNTED) and not park_first:
+                answer = partial(connection.acknowledge, request.sequence_number)
             self._take(pdu, line, answer, park_first)
 
-    def _take(self, pdu: Sm | DataSm, line: Line, respond: Answer, park_first: bool) -> None:
-        self.unanswered += 1
+    def _respond(
+        self, connection: Connection, request: Pdu, pdu: Sm | DataSm, park_first: bool, status: int
+    ) -> None:
+        message_id = self._message_id() if park_first and status == _OK else ""
+        if connection.session.version < Version.V3_4:
+            message_id = message_id[-MAX_MESSAGE_ID_33:]  # what counts up
+        response = _response(request, status, message_id)
+        if status == _OK and isinstance(request, SubmitMulti) and isinstance(response, SubmitMultiResp):
+            response.unsuccess = operations.unsuccessful(request, pdu.destination)
+        connection.respond(request, response)
 
-        def answer(status: int) -> None:
-            self.unanswered -= 1
-            self.put_off += self.draining and status != 0
-            respond(status)
-
+    def _take(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
         mo = self._intake.whole(pdu, line, self._wall())
+        self.unanswered += 1
+        self.in_flight += 1
+        self.admission.began(line.route)
+        taken = _Taken(self, line, answer)
         if mo is None:
-            self._run(line.route, self._part(pdu, line, answer, park_first))
+            self._run(taken, self._part(pdu, taken, park_first))
         elif park_first:
-            self._run(line.route, self._park(mo, line, answer))
+            self._run(taken, self._park(mo, taken))
         else:
-            self._run(line.route, self._handle(mo, line, answer))
+            self._pipeline.handle(mo, taken.settle, taken.over)
 
-    async def _part(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
+    async def _part(self, pdu: Sm | DataSm, taken: "_Taken", park_first: bool) -> None:
+        line = taken.line
         try:
             joined = await self._intake.joined(pdu, line, self._wall())
         except StoreError:
             self._on_refused(line.route, "part_not_kept", 1)
-            answer(CommandStatus.ESME_RX_T_APPN)
+            taken.answer(_LATER)
             return
         if isinstance(joined, Incomplete):
             if joined is Incomplete.REFUSED:
                 self._on_refused(line.route, joined.value, 1)
-            answer(CommandStatus.ESME_ROK)
+            taken.answer(_OK)
         elif park_first:
-            await self._park(joined, line, answer)
+            await self._park(joined, taken)
         else:
-            await self._handle(joined, line, answer)
+            over = asyncio.get_running_loop().create_future()
+            self._pipeline.handle(joined, taken.settle, lambda: over.set_result(None))
+            await over
 
-    def _handle(self, mo: Mo, line: Line, answer: Answer) -> Coroutine[Any, Any, None]:
-        def settle(verdict: Verdict) -> None:
-            if verdict is Verdict.FULL:
-                self._on_refused(line.route, "too_many_waiting", 1)
-            answer(_STATUS[verdict])
-
-        return self._pipeline.handle(mo, settle)
-
-    async def _park(self, mo: Mo, line: Line, answer: Answer) -> None:
+    async def _park(self, mo: Mo, taken: "_Taken") -> None:
         kept = await self._pipeline.accept(mo)
-        answer(CommandStatus.ESME_ROK if kept else CommandStatus.ESME_RX_T_APPN)
-        self._on_park(line.route)
+        taken.answer(_OK if kept else _LATER)
+        self._on_park(taken.line.route)
 
-    def _run(self, route: str, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, taken: "_Taken", work: Coroutine[Any, Any, None]) -> None:
+        """What takes more than a message's usual way, as a task."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        self.admission.began(route)
-        ended = self._ends.get(route)
-        if ended is None:
-            ended = self._ends[route] = partial(self._ended, route)
-        task.add_done_callback(ended)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _task: taken.over())
 
-    def _ended(self, route: str, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def answered(self, status: int) -> None:
+        """A request has its response."""
+        self.unanswered -= 1
+        self.put_off += self.draining and status != _OK
+
+    def ended(self, route: str) -> None:
+        """Nothing of a message is left to do."""
+        self.in_flight -= 1
         self.admission.ended(route)
+
+    def overrun(self, route: str) -> None:
+        """Too many of one subscriber are waiting."""
+        self._on_refused(route, "too_many_waiting", 1)
+
+
+class _Taken:
+    """A message that was taken, until nothing of it is left to do; `respond` tells the peer."""
+
+    __slots__ = ("_receiving", "_respond", "line")
+
+    def __init__(self, receiving: Receiving, line: Line, respond: Answer) -> None:
+        self._receiving = receiving
+        self._respond = respond
+        self.line = line
+
+    def answer(self, status: int) -> None:
+        self._receiving.answered(status)
+        self._respond(status)
+
+    def settle(self, verdict: Verdict) -> None:
+        if verdict is Verdict.ACK:
+            self.answer(_OK)
+        elif verdict is Verdict.TEMPORARY:
+            self.answer(_LATER)
+        else:
+            self._receiving.overrun(self.line.route)
+            self.answer(_FULL)
+
+    def over(self) -> None:
+        self._receiving.ended(self.line.route)
 
 
 def _response(request: Pdu, status: int, message_id: str) -> Pdu:

@@ -8,13 +8,14 @@ two requests of a subscriber are under way at a time, and none overtakes another
 
 import secrets
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
 from gateway.links.connection import Connection, LostError, OverfullError, TooLateError, UnsentError
+from gateway.smpp.codec import destined, sm_template
 from gateway.smpp.constants import CommandStatus, Version, status_name
 from gateway.smpp.errors import Unencodable
-from gateway.smpp.pdu import DeliverSm, MessageResp, Pdu, SubmitSm
+from gateway.smpp.pdu import Address, DeliverSm, MessageResp, Pdu, SubmitSm
 from gateway.smpp.throttle import THROTTLED
 from gateway.sms.segments import Part, Style, segment
 
@@ -34,13 +35,44 @@ UNSENT_TRIES = 4
 NO_LINK = Outcome(Sending.LATER, "no_link")
 NO_RESPONSE = Outcome(Sending.LATER, "no_response")
 _UNSENT = Outcome(Sending.LATER, "unsent")
-_UNANSWERED = {
+_UNENCODABLE = Outcome(Sending.REFUSED, "unencodable")
+_UNANSWERED: dict[type[Exception], Outcome] = {
     UnsentError: _UNSENT,
     LostError: NO_RESPONSE,
     OverfullError: NO_LINK,
     TooLateError: Outcome(Sending.LATER, "expired"),
-    Unencodable: Outcome(Sending.REFUSED, "unencodable"),
 }
+#: Answers of one part that a route keeps encoded.
+KEPT = 4096
+
+#: A part's octets before and behind its recipient.
+Encoded = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Route:
+    """`receipts`: 1 where each part asks for one, of success and failure (5.2.17)."""
+
+    name: str
+    request: type[SubmitSm] | type[DeliverSm]
+    style: Style
+    others: tuple[str, ...]
+    receipts: int
+    connections: list[Connection] = field(default_factory=list)
+    kept: dict[tuple[str, Address, int], Encoded] = field(default_factory=dict)
+
+    def encoded(self, part: Part, source: Address, version: int) -> Encoded:
+        return sm_template(
+            self.request(
+                source=source,
+                esm_class=part.esm_class,
+                registered_delivery=self.receipts,
+                data_coding=part.data_coding,
+                short_message=part.short_message,
+                tlvs=part.tlvs,
+            ),
+            version,
+        )
 
 
 class Routes:
@@ -52,15 +84,11 @@ class Routes:
         on_route_up: Callable[[str], None],
         on_accepted: Callable[[str, str], None],
     ) -> None:
-        self._connections: dict[str, list[Connection]] = {}
-        self._request_class: dict[str, type[SubmitSm] | type[DeliverSm]] = {}
-        self._style: dict[str, Style] = {}
-        self._receipts: dict[str, int] = {}
-        self._same_carrier: dict[str, tuple[str, ...]] = {}
+        self._routes: dict[str, Route] = {}
         self._reference = secrets.randbelow(1 << 16)  # another in each process: a phone hears of several
-        self._on_status = on_status
+        self.on_status = on_status
         self._on_route_up = on_route_up
-        self._on_accepted = on_accepted
+        self.on_accepted = on_accepted
 
     def register(
         self,
@@ -74,102 +102,142 @@ class Routes:
         """`route` sends with `request`, texts cut in its `style`; while it is down, `others` (of the same
         carrier) serve instead. `receipts`: each part asks for one.
         """
-        self._receipts[route] = int(receipts)
-        self._connections[route] = []
-        self._request_class[route] = request
-        self._style[route] = style
-        self._same_carrier[route] = tuple(others)
+        self._routes[route] = Route(route, request, style, tuple(others), int(receipts))
 
     def add(self, route: str, connection: Connection) -> None:
-        self._connections[route].append(connection)
+        self._routes[route].connections.append(connection)
         self._on_route_up(route)
 
     def remove(self, route: str, connection: Connection) -> None:
-        if connection in self._connections[route]:
-            self._connections[route].remove(connection)
+        connections = self._routes[route].connections
+        if connection in connections:
+            connections.remove(connection)
 
     def can_send(self, route: str) -> bool:
-        return self._choose(route) is not None
+        return self.choose(route) is not None
 
-    def _choose(self, route: str) -> tuple[str, Connection] | None:
+    def choose(self, route: str) -> tuple[Route, Connection] | None:
         """The least loaded connection of the route, else of another link of the same carrier."""
-        for name in (route, *self._same_carrier.get(route, ())):
-            connections = self._connections.get(name, ())
+        own = self._routes.get(route)
+        if own is None:
+            return None
+        for one in (own, *map(self._routes.__getitem__, own.others)) if own.others else (own,):
+            connections = one.connections
             if len(connections) == 1 and connections[0].usable:
-                return name, connections[0]
+                return one, connections[0]
             usable = [c for c in connections if c.usable]
             if usable:
-                return name, min(usable, key=_load)
+                return one, min(usable, key=_load)
         return None
 
-    async def send(self, route: str, mt: Mt) -> Outcome:
-        for _ in range(UNSENT_TRIES):
-            chosen = self._choose(route)
-            if chosen is None:
-                break
-            outcome = await self._send_by(*chosen, mt)
-            if outcome is not _UNSENT:
-                return outcome
-        return NO_LINK
+    def send_then(self, route: str, mt: Mt, then: Callable[[Outcome], None]) -> None:
+        _Leaving(self, route, mt, then).begin()
 
-    async def _send_by(self, name: str, connection: Connection, mt: Mt) -> Outcome:
-        outcome = ACCEPTED
-        for index, part in enumerate(self._parts(mt.text, name, connection)):
-            outcome = await self._part(name, connection, mt, part)
-            if outcome.sending is not Sending.ACCEPTED:
-                # Another link would cut it otherwise: only what has not begun is begun there at once.
-                return NO_LINK if outcome is _UNSENT and index else outcome
-        return outcome
-
-    def _parts(self, text: str, name: str, connection: Connection) -> tuple[Part, ...]:
-        style = self._style[name]
-        if connection.session.version < Version.V3_4:
-            style = style.without_tlvs
-        parts = _cut(text, style)
+    def encoded(self, mt: Mt, route: Route, connection: Connection) -> Sequence[Encoded]:
+        """The parts of the answer. Raises Unencodable."""
+        version = connection.session.version
+        key = mt.text, mt.source, version
+        kept = route.kept.get(key)
+        if kept is not None:
+            return (kept,)
+        style = route.style if version >= Version.V3_4 else route.style.without_tlvs
+        parts = segment(mt.text, self._reference + 1, style)
+        encoded = [route.encoded(part, mt.source, version) for part in parts]
         if len(parts) > 1:  # parts are told apart by their reference, so each answer has its own
             self._reference += 1
-            parts = segment(text, self._reference, style)
-        return parts
-
-    async def _part(self, name: str, connection: Connection, mt: Mt, part: Part) -> Outcome:
-        for number in range(THROTTLED_TRIES):
-            try:
-                response: Pdu = await connection.request(
-                    self._request_class[name](
-                        source=mt.source,
-                        destination=mt.destination,
-                        esm_class=part.esm_class,
-                        registered_delivery=self._receipts[name],  # 1: of success and failure (5.2.17)
-                        data_coding=part.data_coding,
-                        short_message=part.short_message,
-                        tlvs=part.tlvs,
-                    ),
-                    mt.not_after_s,
-                    throttled=number > 0,
-                )
-            except tuple(_UNANSWERED) as error:
-                outcome = _UNANSWERED[type(error)]
-                if outcome is NO_RESPONSE:
-                    self._on_status(name, outcome.reason)
-                return outcome
-            status = response.command_status
-            if status == 0:
-                self._on_status(name, "ESME_ROK")
-                if self._receipts[name] and isinstance(response, MessageResp):
-                    self._on_accepted(name, response.message_id)
-                return ACCEPTED
-            word = status_name(status)
-            self._on_status(name, word)
-            if status not in THROTTLED:
-                return Outcome(Sending.LATER if status in TEMPORARY else Sending.REFUSED, word)
-            # The link pauses as a whole; this part goes before what has not been sent yet.
-        return Outcome(Sending.LATER, "throttled")
+        else:
+            if len(route.kept) >= KEPT:
+                route.kept.clear()
+            route.kept[key] = encoded[0]
+        return encoded
 
 
-@lru_cache(4096)
-def _cut(text: str, style: Style) -> tuple[Part, ...]:
-    """Prompts and short answers are the same for very many."""
-    return segment(text, 0, style)
+class _Leaving:
+    """One answer on its way out: a part leaves when the one before it was accepted."""
+
+    __slots__ = (
+        "_at", "_connection", "_mt", "_parts", "_route", "_routes", "_then", "_throttled", "_unsent",
+        "_wanted",
+    )  # fmt: skip
+    _route: Route
+    _connection: Connection
+    _parts: Sequence[Encoded]
+
+    def __init__(self, routes: Routes, wanted: str, mt: Mt, then: Callable[[Outcome], None]) -> None:
+        self._routes = routes
+        self._wanted = wanted
+        self._mt = mt
+        self._then = then
+        self._at = 0  # of the parts
+        self._throttled = 0  # times
+        self._unsent = 0
+
+    def begin(self) -> None:
+        chosen = self._routes.choose(self._wanted)
+        if chosen is None:
+            self._then(NO_LINK)
+            return
+        self._route, self._connection = chosen
+        try:
+            self._parts = self._routes.encoded(self._mt, *chosen)
+        except Unencodable:
+            self._then(_UNENCODABLE)
+            return
+        self._request()
+
+    def _request(self) -> None:
+        route, mt = self._route, self._mt
+        try:
+            body = destined(self._parts[self._at], mt.destination)
+        except Unencodable:
+            self._then(_UNENCODABLE)
+            return
+        self._connection.request(
+            body, route.request.command_id, self._answered, mt.not_after_s, throttled=self._throttled > 0
+        )
+
+    def _answered(self, response: Pdu | Exception) -> None:
+        if isinstance(response, Exception):
+            self._failed(response)
+            return
+        route, routes, status = self._route, self._routes, response.command_status
+        if status == 0:
+            routes.on_status(route.name, "ESME_ROK")
+            if route.receipts and isinstance(response, MessageResp):
+                routes.on_accepted(route.name, response.message_id)
+            self._at += 1
+            if self._at == len(self._parts):
+                self._then(ACCEPTED)
+            else:
+                self._throttled = 0
+                self._request()
+            return
+        word = status_name(status)
+        routes.on_status(route.name, word)
+        if status not in THROTTLED:
+            self._then(Outcome(Sending.LATER if status in TEMPORARY else Sending.REFUSED, word))
+            return
+        # The link pauses as a whole; this part goes before what has not been sent yet.
+        self._throttled += 1
+        if self._throttled == THROTTLED_TRIES:
+            self._then(Outcome(Sending.LATER, "throttled"))
+        else:
+            self._request()
+
+    def _failed(self, error: Exception) -> None:
+        outcome = _UNANSWERED.get(type(error)) or Outcome(Sending.LATER, type(error).__name__)
+        if outcome is NO_RESPONSE:
+            self._routes.on_status(self._route.name, outcome.reason)
+        if outcome is not _UNSENT:
+            self._then(outcome)
+            return
+        self._unsent += 1
+        # Another link would cut it otherwise: only what has not begun is begun there at once.
+        if self._at or self._unsent == UNSENT_TRIES:
+            self._then(NO_LINK)
+        else:
+            self._throttled = 0
+            self.begin()
 
 
 def _load(connection: Connection) -> int:

@@ -297,7 +297,7 @@ class SmscLink:
     def turned_away(self, connection: Connection, count: int) -> None:
         self._receiving.turned_away(self._line, count)
 
-    def request_left(self, connection: Connection, waited_s: float, now_s: float) -> None:
+    def requests_left(self, connection: Connection, waited_s: float, now_s: float) -> None:
         self._receiving.admission.left(self.name, waited_s, now_s)
 
     def request_received(self, connection: Connection, pdu: Pdu) -> None:

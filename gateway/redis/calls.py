@@ -20,7 +20,7 @@ from redis.crc import key_slot
 
 from gateway.redis.confirming import Confirming, Copies
 from gateway.redis.library import function
-from gateway.redis.node import Argument, Node, NodeAddress
+from gateway.redis.node import Argument, Node, NodeAddress, Take, fulfil, pack
 from location_store.errors import StoreError, StoreRefused, StoreUnavailable
 from location_store.replies import AccessError, FunctionMissingError, RedirectError, SlotMovingError
 
@@ -37,7 +37,7 @@ _NOT_CARRIED_OUT = (RedirectError, FunctionMissingError, SlotMovingError)
 
 StateWatcher = Callable[[bool, str], None]
 #: One call to one node; whether ASKING goes before it.
-Send = Callable[[Node, tuple[Argument, ...], bool], Awaitable[Any]]
+Send = Callable[[Node, bytes, bool], Awaitable[Any]]
 
 
 def addresses_of(url: str) -> tuple[bool, list[NodeAddress]]:
@@ -89,6 +89,7 @@ class Calls:
         self._slots: list[Node | None] = [None] * 16384
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshes = 0
+        self._redoing: set[asyncio.Task[None]] = set()
         self._single = self._node(self._seeds[0])
         for seed in self._seeds[1:]:
             self._node(seed)
@@ -127,14 +128,18 @@ class Calls:
 
     async def call(self, key: bytes, *args: Argument) -> Any:
         """One command whose keys live in the slot of `key`. Raises `StoreUnavailable` or `StoreError`."""
-        node = self._route(key)
-        try:
-            return await node.call(*args)
-        except _NOT_CARRIED_OUT as refusal:
-            return await self._again(key, args, node, refusal, _plainly)
-        except StoreUnavailable:  # it may not be the primary any more
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.call_then(key, pack(args), partial(fulfil, future))
+        return await future
+
+    def call_then(self, key: bytes, command: bytes, take: Take) -> None:
+        """As `call`, of a packed command: `take` is called once, with the reply or the error."""
+        node = self._slots[key_slot(key)] if self.is_cluster else self._single
+        if node is None:
             self._refresh_soon()
-            raise
+            take(StoreUnavailable("nobody is known to serve this slot of the Redis cluster"))
+        else:
+            node.call_then(key, command, take)
 
     async def call_and_wait(self, key: bytes, *args: Argument) -> Any:
         """As `call`, for a write that counts only once the configured `copies` exist (none: at once).
@@ -143,21 +148,37 @@ class Calls:
         """
         if self._copies is None:
             return await self.call(key, *args)
-        node = self._route(key)
+        node, command = self._route(key), pack(args)
         try:
-            return await self._confirmed(node, args, False)
+            return await self._confirmed(node, command, False)
         except _NOT_CARRIED_OUT as refusal:
-            return await self._again(key, args, node, refusal, self._confirmed)
+            return await self._again(key, command, node, refusal, self._confirmed)
         except StoreUnavailable:
             self._refresh_soon()
             raise
 
-    def _confirmed(self, node: Node, args: tuple[Argument, ...], asking: bool) -> Awaitable[Any]:
-        return self._confirming[node].call(args, asking=asking)
+    def _troubled(self, node: Node, key: bytes, command: bytes, take: Take, error: StoreError) -> None:
+        """A call has failed at this node."""
+        if isinstance(error, _NOT_CARRIED_OUT):
+            task = self._loop.create_task(self._redo(node, key, command, take, error))
+            self._redoing.add(task)
+            task.add_done_callback(self._redoing.discard)
+            return
+        if isinstance(error, StoreUnavailable):  # it may not be the primary any more
+            self._refresh_soon()
+        take(error)
 
-    async def _again(
-        self, key: bytes, args: tuple[Argument, ...], node: Node, refusal: StoreError, send: Send
-    ) -> Any:
+    async def _redo(self, node: Node, key: bytes, command: bytes, take: Take, refusal: StoreError) -> None:
+        try:
+            reply = await self._again(key, command, node, refusal, _plainly)
+        except StoreError as error:
+            reply = error
+        take(reply)
+
+    def _confirmed(self, node: Node, command: bytes, asking: bool) -> Awaitable[Any]:
+        return self._confirming[node].call(command, asking=asking)
+
+    async def _again(self, key: bytes, command: bytes, node: Node, refusal: StoreError, send: Send) -> Any:
         """A call that was not carried out, to where it belongs now, for as long as a call may take."""
         until_s = self._loop.time() + self._timeout_s
         while self._loop.time() < until_s:
@@ -171,7 +192,7 @@ class Calls:
                 await asyncio.sleep(PAUSE_S)
                 node = self._route(key)
             try:
-                return await send(node, args, isinstance(refusal, RedirectError) and refusal.kind == "ASK")
+                return await send(node, command, isinstance(refusal, RedirectError) and refusal.kind == "ASK")
             except _NOT_CARRIED_OUT as again:
                 refusal = again
         raise StoreUnavailable(f"the Redis cluster has not settled for {self._timeout_s:g} s: {refusal}")
@@ -205,6 +226,7 @@ class Calls:
                 timeout_s=self._timeout_s,
                 on_connect=self._prepare,
                 on_state=partial(self._told, address),
+                on_error=self._troubled,
             )
             if self._copies is not None:
                 self._confirming[self._nodes[place]] = Confirming(
@@ -299,10 +321,10 @@ async def load_library(node: Node, library: str) -> None:
             raise StoreRefused(f"Redis 7.0 or newer is needed (its FUNCTION LOAD says: {error})") from error
 
 
-def _plainly(node: Node, args: tuple[Argument, ...], asking: bool) -> Awaitable[Any]:
+def _plainly(node: Node, command: bytes, asking: bool) -> Awaitable[Any]:
     if asking:  # good for the one call that follows
         node.call("ASKING").add_done_callback(_collect)
-    return node.call(*args)
+    return node.call_packed(command)
 
 
 def _collect(future: asyncio.Future[Any]) -> None:

@@ -65,7 +65,7 @@ class Confirming:
             on_connect=self._ask_for_waitaof,
             on_state=on_state,
         )
-        self._queued: list[tuple[tuple[Argument, ...], bool, asyncio.Future[Any]]] = []
+        self._queued: list[tuple[bytes, bool, asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
 
     @property
@@ -76,11 +76,11 @@ class Confirming:
     def why_down(self) -> str:
         return self._node.why_down
 
-    async def call(self, args: tuple[Argument, ...], *, asking: bool) -> Any:
+    async def call(self, command: bytes, *, asking: bool) -> Any:
         """Carry out one write; its reply once it is confirmed. Raises Unconfirmed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._queued.append((args, asking, future))
+        self._queued.append((command, asking, future))
         if self._sending is None:
             self._sending = loop.create_task(self._send())
         return await future
@@ -93,13 +93,13 @@ class Confirming:
         finally:
             self._sending = None
 
-    async def _one_batch(self, batch: list[tuple[tuple[Argument, ...], bool, asyncio.Future[Any]]]) -> None:
+    async def _one_batch(self, batch: list[tuple[bytes, bool, asyncio.Future[Any]]]) -> None:
         writes: list[asyncio.Future[Any]] = []
         try:
-            for args, asking, _ in batch:
+            for command, asking, _ in batch:
                 if asking:
                     self._node.call("ASKING").add_done_callback(_collect)
-                writes.append(self._node.call(*args))
+                writes.append(self._node.call_packed(command))
             waits = [self._node.call(*wait) for wait in self._copies.commands]
         except StoreUnavailable as away:  # before anything was sent: no turn of the loop lies between
             for _, _, future in batch:

@@ -7,8 +7,13 @@ from location_store.pseudonyms import Pseudonym
 PARK_SHARDS = 4
 
 
-def _subscriber_key(kind: bytes, who: Pseudonym) -> bytes:
-    return b"%s:{%d}:%d:%s" % (kind, who.partition, who.bucket, who.field)
+#: Kinds of a subscriber's keys; `place_of` follows.
+STATE, LEASE, PARKED, PARTS = b"d:", b"l:", b"w:", b"j:"
+
+
+def place_of(who: Pseudonym) -> bytes:
+    """What all keys of a subscriber end in."""
+    return b"{%d}:%d:%b" % who[:3]
 
 
 def tag_of(who: Pseudonym) -> str:
@@ -24,27 +29,27 @@ def of_tag(tag: str) -> Pseudonym:
 
 def state_key(who: Pseudonym) -> bytes:
     """Where the dialog stands."""
-    return _subscriber_key(b"d", who)
+    return STATE + place_of(who)
 
 
 def lease_key(who: Pseudonym) -> bytes:
     """Who has the turn."""
-    return _subscriber_key(b"l", who)
+    return LEASE + place_of(who)
 
 
 def parked_key(who: Pseudonym) -> bytes:
     """Which of his messages are parked, by name: while there are any, a new one goes behind them."""
-    return _subscriber_key(b"w", who)
+    return PARKED + place_of(who)
 
 
 def mark_key(who: Pseudonym, digest: bytes) -> bytes:
     """That the message of this digest was answered."""
-    return b"m:{%d}:%s" % (who.partition, digest)
+    return b"m:{%d}:%b" % (who.partition, digest)
 
 
 def parts_key(who: Pseudonym) -> bytes:
     """What has come so far of his long messages."""
-    return _subscriber_key(b"j", who)
+    return PARTS + place_of(who)
 
 
 def shard_of(who: Pseudonym) -> int:

@@ -25,6 +25,7 @@ import ssl as ssl_module
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -33,6 +34,8 @@ from location_store.errors import StoreError, StoreSilent, StoreUnavailable
 from location_store.replies import AccessError, SlotMovingError, error_of
 
 Argument = bytes | str | int | float
+#: Given a call's reply, or the StoreError that stands for it; never raises.
+Take = Callable[[Any], None]
 
 #: A call this old: nobody else is to wait for the node until it answers.
 SLOW_S = 0.5
@@ -45,6 +48,31 @@ RECONNECT_MAX_S = 0.25
 PROBE_S = 0.2
 #: A timer this late means that it was we who stood still: what has arrived meanwhile is read first.
 LATE_S, GRACE_S = 0.05, 0.01
+
+
+#: What waits for its answer: with when it was sent; where it may go elsewhere, with its key and command.
+_Call = tuple[Take, float, bytes | None, bytes]
+
+
+def pack(args: tuple[Argument, ...]) -> bytes:
+    """A command as it is sent."""
+    packed: bytes = hiredis.pack_command(args)  # type: ignore[arg-type]  # the stub lacks an ellipsis
+    return packed
+
+
+def fulfil(future: asyncio.Future[Any], reply: Any) -> None:
+    """A `Take` for those who wait with a future; nothing where its caller was cancelled."""
+    if future.done():
+        return
+    if isinstance(reply, StoreError):
+        future.set_exception(reply)
+        future.exception()  # a caller that is cancelled now does not collect it: no warning for that
+    else:
+        future.set_result(reply)
+
+
+def _give_up(_node: "Node", _key: bytes, _command: bytes, take: Take, error: StoreError) -> None:
+    take(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +106,11 @@ class Node(asyncio.Protocol):
         slow_s: float = SLOW_S,
         on_connect: Callable[["Node"], Any] | None = None,
         on_state: Callable[[bool, str], None] | None = None,
+        on_error: "Callable[[Node, bytes, bytes, Take, StoreError], None] | None" = None,
     ) -> None:
+        """`on_error` is given node, key, command, `take` and error of a failed `call_then`, to see to it that
+        `take` is called.
+        """
         self.address = address
         self.up = False
         self.was_up = False
@@ -88,11 +120,12 @@ class Node(asyncio.Protocol):
         self._slow_s = min(slow_s, timeout_s)
         self._on_connect = on_connect
         self._on_state = on_state
+        self._on_error = on_error or _give_up
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._out: list[bytes] = []
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()  # with when it was sent
+        self._waiting: deque[_Call] = deque()
         self._lost = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
         self._watch_s = 0.0  # when it is due
@@ -111,18 +144,36 @@ class Node(asyncio.Protocol):
         """
         if not self.up:
             raise StoreUnavailable(f"Redis at {self.address} is away: {self.why_down}")
-        return self._send(args)
+        return self._send(pack(args))
 
-    def _send(self, args: tuple[Argument, ...]) -> asyncio.Future[Any]:
+    def call_packed(self, command: bytes) -> asyncio.Future[Any]:
+        """As `call`, of what `pack` made."""
+        if not self.up:
+            raise StoreUnavailable(f"Redis at {self.address} is away: {self.why_down}")
+        return self._send(command)
+
+    def call_then(self, key: bytes, command: bytes, take: Take) -> None:
+        """As `call_packed`, with no future: `take` is called as soon as the answer has arrived, or now with
+        StoreUnavailable. Of errors `on_error` hears first, with `key`.
+        """
+        if self.up:
+            self._queue(command, (take, self._loop.time(), key, command))
+        else:
+            error = StoreUnavailable(f"Redis at {self.address} is away: {self.why_down}")
+            self._on_error(self, key, command, take, error)
+
+    def _send(self, command: bytes) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue(command, (partial(fulfil, future), self._loop.time(), None, b""))
+        return future
+
+    def _queue(self, command: bytes, call: "_Call") -> None:
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # the stub lacks an ellipsis
-        now_s = self._loop.time()
-        self._waiting.append((future, now_s))
+        self._out.append(command)
+        self._waiting.append(call)
         if self._watch is None:
-            self._look_at(now_s + self._slow_s)
-        return future
+            self._look_at(call[1] + self._slow_s)
 
     def _flush(self) -> None:
         out, self._out = self._out, []
@@ -170,22 +221,27 @@ class Node(asyncio.Protocol):
         if reader is not self._reader:  # that connection was lost
             return
         waiting, self._reading_on = self._waiting, False
-        try:
-            for _ in range(SLICE):
+        for _ in range(SLICE):
+            try:
                 reply = reader.gets()
-                if reply is False:
-                    break
-                future, _sent_s = waiting.popleft()
-                if isinstance(reply, hiredis.ReplyError):
-                    self._refused(future, error_of(reply))
-                elif not future.done():  # else the caller was cancelled; the reply had to be taken in order
-                    future.set_result(reply)
+            except hiredis.ProtocolError as error:
+                self._drop(f"not the Redis protocol: {error}")
+                return
+            if reply is False:
+                break
+            if not waiting:
+                self._drop("not the Redis protocol: an answer to no call")
+                return
+            call = waiting.popleft()
+            if isinstance(reply, hiredis.ReplyError):
+                self._refused(call, error_of(reply))
             else:
-                self._reading_on = True
-                self._loop.call_soon(self._hand_out, reader)
-        except (hiredis.ProtocolError, IndexError) as error:
-            self._drop(f"not the Redis protocol: {error}")
-            return
+                call[0](reply)
+            if reader is not self._reader:  # whoever took the reply closed us
+                return
+        else:
+            self._reading_on = True
+            self._loop.call_soon(self._hand_out, reader)
         if self._slow and not (waiting and self._loop.time() - waiting[0][1] >= self._slow_s):
             self._slow = ""
             self._judge()
@@ -195,11 +251,17 @@ class Node(asyncio.Protocol):
             if waiting:
                 self._look_at(waiting[0][1] + self._slow_s)
 
-    def _refused(self, future: asyncio.Future[Any], error: StoreError) -> None:
-        if not future.done():
-            future.set_exception(error)
+    def _refused(self, call: "_Call", error: StoreError) -> None:
+        self._ended(call, error)
         if isinstance(error, (StoreUnavailable, AccessError)) and not isinstance(error, SlotMovingError):
             self._doubt()
+
+    def _ended(self, call: "_Call", error: StoreError) -> None:
+        take, _sent_s, key, command = call
+        if key is None:
+            take(error)
+        else:
+            self._on_error(self, key, command, take, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:  # else we ended it ourselves, and said why
@@ -255,19 +317,15 @@ class Node(asyncio.Protocol):
         self._out.clear()
         self._reader, self._reading_on = hiredis.Reader(), False
         waiting, self._waiting = self._waiting, deque()
-        self._fail(waiting, why)
         self._lost.set()
         self._judge()
+        self._fail(waiting, why)  # last: whoever waited may call again
 
-    def _fail(self, waiting: deque[tuple[asyncio.Future[Any], float]], why: str) -> None:
+    def _fail(self, waiting: "deque[_Call]", why: str) -> None:
         """Calls whose answers will not come any more."""
         for _ in range(min(SLICE, len(waiting))):
-            future, _sent_s = waiting.popleft()
-            if not future.done():
-                future.set_exception(
-                    StoreSilent(f"Redis at {self.address}: {why}; whether the call took effect is unknown")
-                )
-                future.exception()  # a caller that was cancelled does not collect it: no warning for that
+            error = StoreSilent(f"Redis at {self.address}: {why}; whether the call took effect is unknown")
+            self._ended(waiting.popleft(), error)
         if waiting:
             self._loop.call_soon(self._fail, waiting, why)
 
@@ -299,10 +357,10 @@ class Node(asyncio.Protocol):
         # The log-in is pipelined and fails as a whole by the first reply that is an error.
         logins: list[asyncio.Future[Any]] = []
         if a.password is not None:
-            logins.append(self._send(("AUTH", *((a.username,) if a.username else ()), a.password)))
+            logins.append(self.handshake_call("AUTH", *((a.username,) if a.username else ()), a.password))
         if a.db:
-            logins.append(self._send(("SELECT", a.db)))
-        logins.append(self._send(("CLIENT", "SETNAME", "cxmyd-gateway")))
+            logins.append(self.handshake_call("SELECT", a.db))
+        logins.append(self.handshake_call("CLIENT", "SETNAME", "cxmyd-gateway"))
         for reply in await asyncio.gather(*logins, return_exceptions=True):
             if isinstance(reply, BaseException):
                 raise reply
@@ -311,7 +369,7 @@ class Node(asyncio.Protocol):
 
     def handshake_call(self, *args: Argument) -> asyncio.Future[Any]:
         """For `on_connect` only: a call before the node counts as up, or while it does not."""
-        return self._send(args)
+        return self._send(pack(args))
 
     async def close(self) -> None:
         """Close for good; calls still open fail."""

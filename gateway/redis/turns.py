@@ -4,22 +4,26 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.flow.intake import Incomplete
-from gateway.flow.ports import Answered, Behind, Busy, Turn
+from gateway.flow.ports import Answered, Begun, Behind, Busy, Then, Turn, awaited
 from gateway.redis.calls import Calls
-from gateway.redis.keys import lease_key, mark_key, parked_key, parts_key, state_key
+from gateway.redis.keys import LEASE, PARKED, STATE, lease_key, mark_key, parts_key, place_of, state_key
 from gateway.redis.library import function
+from gateway.redis.packing import Hole, template
 from gateway.redis.sealing import opened
+from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym
 from location_store.store import bucket_key
 
 # All that stays the same is encoded once: a command of bytes is packed in half the time.
-BEGIN, KEEP, MARK, FINISH, LEASE, JOIN = (
+BEGIN, KEEP, MARK, FINISH, EXTEND, JOIN = (
     function(name).encode() for name in ("begin", "keep", "mark", "finish", "lease", "join")
 )
 
@@ -28,6 +32,7 @@ PARTS_TTL_S = 600
 #: Of one sender at most so many long messages, sealed octets of them all together. Beyond, the oldest goes.
 MAX_MESSAGES, MAX_OCTETS = 16, 64 * 1024
 MARK_OCTETS = 8
+KIND_OCTETS = len(STATE)
 
 
 class RedisTurns:
@@ -37,45 +42,64 @@ class RedisTurns:
         self, calls: Calls, *, dedup_window_s: float, lease_s: float, monotonic: Callable[[], float]
     ) -> None:
         self._calls = calls
-        self.reconfigure(dedup_window_s, lease_s)
         self._monotonic = monotonic
         self._process = secrets.token_hex(6).encode()
         self._count = count()
+        self.reconfigure(dedup_window_s, lease_s)
 
     def reconfigure(self, dedup_window_s: float, lease_s: float) -> None:
         """Of the turns that begin, and the marks that are written, from now on."""
-        self._mark_ms = b"%d" % (dedup_window_s * 1000)
         self._lease_s = lease_s
-        self._lease_ms = b"%d" % (lease_s * 1000)
+        self._mark_ms = mark_ms = b"%d" % (dedup_window_s * 1000)
+        lease_ms = b"%d" % (lease_s * 1000)
+        any_ = Hole()
+        subscriber = Hole(STATE), Hole(LEASE)
+        begin = b"FCALL", BEGIN, b"5", *subscriber, any_, any_, Hole(PARKED), any_, any_, lease_ms
+        self._begin = {fresh: template(*begin, self._process, b"%d" % fresh) for fresh in (False, True)}
+        self._finish = template(b"FCALL", FINISH, b"3", *subscriber, any_, any_, mark_ms, any_, any_, b"1")
+        self._keep = template(b"FCALL", KEEP, b"2", *subscriber, any_, any_, any_)
 
-    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Turn | Answered | Busy | Behind:
-        token = b"%s-%x" % (self._process, next(self._count))
-        state = state_key(who)
+    def begin_then(self, who: Pseudonym, digest: bytes, fresh: bool, then: Then[Begun]) -> None:
+        place, bucket, mark = place_of(who), bucket_key(who), mark_key(who, digest)
+        token = b"%b-%x" % (self._process, next(self._count))
         good_until_s = self._monotonic() + self._lease_s * 0.9
-        reply = await self._calls.call(
-            state,
-            b"FCALL",
-            BEGIN,
-            b"5",
-            state,
-            lease_key(who),
-            mark_key(who, digest),
-            bucket_key(who),
-            parked_key(who),
-            who.field,
-            token,
-            self._lease_ms,
-            self._process,
-            b"1" if fresh else b"0",
-        )
-        if reply[0] == 3:
-            return Behind()
-        if reply[0] == 2:
-            return Answered()
-        if reply[0] == 1:
-            return Busy()
-        _, state_blob, record = reply
-        return Turn(token, state_blob or b"", record, good_until_s)
+        length, field = len(place) + KIND_OCTETS, who.field
+        command = self._begin[fresh] % (
+            length, place, length, place, len(mark), mark, len(bucket), bucket, length, place,
+            len(field), field, len(token), token,
+        )  # fmt: skip
+        self._calls.call_then(place, command, partial(_begun, token, good_until_s, then))
+
+    def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[bool]) -> None:
+        place, ttl = place_of(who), b"%d" % ttl_s
+        length = len(place) + KIND_OCTETS
+        command = self._keep % (
+            length, place, length, place, len(token), token, len(state), state, len(ttl), ttl,
+        )  # fmt: skip
+        self._calls.call_then(place, command, then)
+
+    def finish_then(  # noqa: PLR0917 -- what a turn ends with
+        self,
+        who: Pseudonym,
+        digest: bytes,
+        token: bytes,
+        state: bytes | None,
+        ttl_s: int,
+        then: Then[bool],
+    ) -> None:
+        place, mark = place_of(who), mark_key(who, digest)
+        length = len(place) + KIND_OCTETS
+        # An empty blob with a time limit means "unchanged", so only an explicit ttl of 0 removes a state.
+        ttl, state = (b"1", b"") if state is None else (b"%d" % ttl_s, state)
+        command = self._finish % (
+            length, place, length, place, len(mark), mark, len(token), token,
+            len(state), state, len(ttl), ttl,
+        )  # fmt: skip
+        self._calls.call_then(place, command, then)
+
+    async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Begun:
+        begun: Begun = await awaited(partial(self.begin_then, who, digest, fresh))
+        return begun
 
     async def begin_rotating(
         self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool
@@ -96,9 +120,7 @@ class RedisTurns:
         return turn._replace(state=turn.state or state or b"", older=record)
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
-        key = state_key(who)
-        ours = await self._calls.call(key, b"FCALL", KEEP, 2, key, lease_key(who), token, state, ttl_s)
-        return bool(ours)
+        return bool(await awaited(partial(self.keep_then, who, token, state, ttl_s)))
 
     async def seen(self, who: Pseudonym, digest: bytes) -> bool:
         key = mark_key(who, digest)
@@ -109,41 +131,30 @@ class RedisTurns:
         return bool(await self._calls.call(key, b"FCALL", MARK, b"1", key, b"%d" % answered, self._mark_ms))
 
     async def finish(
-        self,
-        who: Pseudonym,
-        digest: bytes,
-        token: bytes,
-        state: bytes | None,
-        ttl_s: int,
-        *,
-        answered: bool = True,
+        self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
     ) -> bool:
-        key = state_key(who)
-        # An empty blob with a time limit means "unchanged", so only an explicit ttl of 0 removes a state.
-        ttl = b"1" if state is None else b"%d" % ttl_s
-        ours = await self._calls.call(
-            key,
-            b"FCALL",
-            FINISH,
-            b"3",
-            key,
-            lease_key(who),
-            mark_key(who, digest),
-            token,
-            self._mark_ms,
-            state or b"",
-            ttl,
-            b"%d" % answered,
-        )
-        return bool(ours)
+        return bool(await awaited(partial(self.finish_then, who, digest, token, state, ttl_s)))
 
     async def extend(self, who: Pseudonym, token: bytes, lease_s: float) -> None:
         key = lease_key(who)
-        await self._calls.call(key, b"FCALL", LEASE, 1, key, token, int(lease_s * 1000))
+        await self._calls.call(key, b"FCALL", EXTEND, 1, key, token, int(lease_s * 1000))
 
     async def abandon(self, who: Pseudonym, token: bytes) -> None:
         key = lease_key(who)
-        await self._calls.call(key, b"FCALL", LEASE, 1, key, token, 0)
+        await self._calls.call(key, b"FCALL", EXTEND, 1, key, token, 0)
+
+
+def _begun(token: bytes, good_until_s: float, then: Then[Begun], reply: Any) -> None:
+    if isinstance(reply, StoreError):
+        then(reply)
+    elif reply[0] == 0:
+        _, state, record = reply
+        then(Turn(token, state or b"", record, good_until_s))
+    else:
+        then(_NO_TURN[reply[0]])
+
+
+_NO_TURN: dict[int, Answered | Busy | Behind] = {1: Busy(), 2: Answered(), 3: Behind()}
 
 
 class RedisParts:

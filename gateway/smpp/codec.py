@@ -209,6 +209,29 @@ def _sm_body(sm: p.Sm, version: int) -> bytes:
     return body + write_tlvs(sm.tlvs)
 
 
+def sm_template(sm: p.Sm, version: int = Version.V3_4) -> tuple[bytes, bytes]:
+    """The body of `sm` before and behind its destination, whatever that is: texts that go to many are
+    encoded once. Raises as `encode`.
+    """
+    _check(sm, version)
+    destination, sm.destination = sm.destination, p.NO_ADDRESS
+    try:
+        body = _sm_body(sm, version)
+    finally:
+        sm.destination = destination
+    at = len(sm.service_type) + 1 + 2 + len(sm.source.digits) + 1
+    return body[:at], body[at + 3 :]
+
+
+def destined(template: tuple[bytes, bytes], destination: p.Address) -> bytes:
+    """The body to this destination; equal to that of `encode`."""
+    ton, npi, digits = destination
+    try:
+        return b"%b%c%c%b%b" % (template[0], ton, npi, write_c_octets(digits, 21), template[1])
+    except OverflowError:
+        raise Unencodable("a number that is not an octet") from None
+
+
 def _decode_message_resp(
     cls: type[_AnyMessageResp], frame: bytes, command_status: int, sequence_number: int
 ) -> _AnyMessageResp:

@@ -100,11 +100,10 @@ class Machine:
         if state is State.BOUND:
             self._may_send = may_send(self.role, self.bind_type, self.version)
         self.carries_texts = bool(_TEXTS & self._may_send)  # read for every answer
-        text = p.DeliverSm if self.role is Role.ESME else p.SubmitSm
+        self._text = text = p.DeliverSm if self.role is Role.ESME else p.SubmitSm
         takes = self._reactions.get(text.command_id) is Machine._take
         self._text_id = text.command_id.to_bytes(4) if takes else b""
-        full = text.response(command_status=CommandStatus.ESME_RMSGQFUL)
-        self._full = encode(full)[:12], encode(full)[16:]
+        self._acknowledgements: dict[int, tuple[bytes, bytes]] = {}
 
     def _send(self, pdu: p.Pdu) -> None:
         self._out.append(encode(pdu, self.version))
@@ -149,11 +148,18 @@ class Machine:
         """Refuse a message before anything is made of it; False: it is none, or none that can be read."""
         if frame[4:8] != self._text_id or not is_text(frame):
             return False
-        before, behind = self._full
-        self._out.append(before + frame[12:16] + behind)
-        self.counters.sent += 1
+        self._acknowledge(frame[12:16], CommandStatus.ESME_RMSGQFUL)
         self.counters.overflowed += 1
         return True
+
+    def _acknowledge(self, sequence_number: bytes, command_status: int) -> None:
+        """The response to a text, without message_id: one differs from another by its number alone."""
+        known = self._acknowledgements.get(command_status)
+        if known is None:
+            response = encode(self._text.response(command_status=command_status), self.version)
+            known = self._acknowledgements[command_status] = response[:12], response[16:]
+        self._out.append(known[0] + sequence_number + known[1])
+        self.counters.sent += 1
 
     def _note(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
         events.append(e.Incoming(pdu))

@@ -15,8 +15,15 @@ from typing import Any
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
 from gateway.smpp import tlvs
-from gateway.smpp.codec import decode, encode
-from gateway.smpp.constants import BindType, CommandStatus, Tlv, Version
+from gateway.smpp.codec import CLASSES, HEADER, decode, encode
+from gateway.smpp.constants import (
+    HEADER_LENGTH,
+    RESPONSE_BIT,
+    BindType,
+    CommandStatus,
+    Tlv,
+    Version,
+)
 from gateway.smpp.errors import NotBound, PduError, SessionError, WindowFull
 from gateway.smpp.machine import Counters, Machine, Owed, SessionConfig, response_to
 from gateway.smpp.states import Role, State
@@ -128,21 +135,36 @@ class Session(Machine):
         Raises `NotBound`, also when the bind's type or version does not allow it, `WindowFull`, and
         `Unencodable`.
         """
-        response = pdu.response
-        if response is None or pdu.command_id not in self._may_send:
+        if pdu.response is None:
+            raise NotBound(f"{type(pdu).__name__} has no response: see `notify`")
+        number = self._numbered(pdu.command_id)
+        pdu.sequence_number = number
+        self._requested(encode(pdu, self.version), number, pdu.command_id, now_s, context)
+        return number
+
+    def request_encoded(self, body: bytes, command_id: int, now_s: float, context: Any = None) -> int:
+        """As `request`, of a PDU whose `body` is encoded, in this session's version."""
+        number = self._numbered(command_id)
+        header = HEADER.pack(HEADER_LENGTH + len(body), command_id, 0, number)
+        self._requested(header + body, number, command_id, now_s, context)
+        return number
+
+    def _numbered(self, command_id: int) -> int:
+        """The sequence_number of another request of ours. Raises NotBound and WindowFull."""
+        if command_id not in self._may_send:
             if self.state is not _BOUND:
                 raise NotBound(f"the session is {self.state.value}")
             bound = f"a bound {self.bind_type.name} {self.role.value} of version 0x{self.version:X}"
-            raise NotBound(f"{bound} sends no {type(pdu).__name__}")
+            raise NotBound(f"{bound} sends no {CLASSES[command_id].__name__}")
         if len(self._in_flight) >= self.config.window:
             raise WindowFull(f"{self.config.window} requests wait for their responses")
-        number = self._next_sequence_number()
-        pdu.sequence_number = number
-        self._out.append(encode(pdu, self.version))
+        return self._next_sequence_number()
+
+    def _requested(self, octets: bytes, number: int, command_id: int, now_s: float, context: Any) -> None:
+        self._out.append(octets)
         self.counters.sent += 1
-        self._in_flight[number] = now_s + self.config.response_timeout_s, response.command_id, context
+        self._in_flight[number] = now_s + self.config.response_timeout_s, command_id | RESPONSE_BIT, context
         self._active_s = now_s
-        return number
 
     def respond(self, sequence_number: int, response: p.Pdu) -> bool:
         """Answer an Incoming; False when the peer will never know: the session closed meanwhile, or the
@@ -156,13 +178,26 @@ class Session(Machine):
             return False
         response.sequence_number = sequence_number
         self._send(response)  # first: what cannot be encoded is still owed
+        self._settled(sequence_number, owed)
+        return True
+
+    def acknowledge(self, sequence_number: int, command_status: int) -> bool:
+        """As `respond` to a text, without a message_id."""
+        owed = self._owed.get(sequence_number)
+        if owed is None:
+            self.counters.late_answers += 1
+            return False
+        self._acknowledge(sequence_number.to_bytes(4), command_status)
+        self._settled(sequence_number, owed)
+        return True
+
+    def _settled(self, sequence_number: int, owed: Owed) -> None:
         earlier = owed[2]
         if earlier is None:
             del self._owed[sequence_number]
         else:
             self._owed[sequence_number] = earlier
         self._owing -= 1
-        return True
 
     def notify(self, pdu: p.AlertNotification) -> None:
         """SMSC: a subscriber is reachable again; the only request without an answer (3.4, 4.12)."""

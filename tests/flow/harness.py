@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from gateway.app import MonotonicClock
 from gateway.dialog.carrier import Carrier
@@ -46,20 +48,27 @@ class ScriptedSmsc:
     sent: list[tuple[str, str]] = field(default_factory=list)
     not_after_s: list[float] = field(default_factory=list)
     up: bool = True
+    gated: set[asyncio.Task[Literal[True]]] = field(default_factory=set)
     gate: asyncio.Event | None = None  # while set to an unset event, responses wait for it
 
     def can_send(self, route: str) -> bool:
         return self.up
 
-    async def send(self, route: str, mt: Mt) -> Outcome:
+    def send_then(self, route: str, mt: Mt, then: Callable[[Outcome], None]) -> None:
         self.sent.append((mt.destination.digits, mt.text))
         self.not_after_s.append(mt.not_after_s)
         if self.gate is not None:
-            await self.gate.wait()
+            task = asyncio.ensure_future(self.gate.wait())
+            self.gated.add(task)
+            task.add_done_callback(lambda _task: self._respond(then))
+        else:
+            self._respond(then)
+
+    def _respond(self, then: Callable[[Outcome], None]) -> None:
         outcome = self.outcomes.pop(0) if self.outcomes else ACCEPTED
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        then(outcome)
 
 
 @dataclass
@@ -75,11 +84,13 @@ class Process:
 
     async def deliver(self, mo: Mo) -> Verdict:
         """Handle one message; what the SMSC is told."""
-        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        task = asyncio.ensure_future(self.pipeline.handle(mo, verdict.set_result))
+        loop = asyncio.get_running_loop()
+        verdict: asyncio.Future[Verdict] = loop.create_future()
+        over: asyncio.Future[None] = loop.create_future()
+        self.pipeline.handle(mo, verdict.set_result, partial(over.set_result, None))
         told = await verdict
         if self.smsc.gate is None:
-            await task
+            await over
         return told
 
     async def waiting(self) -> int:

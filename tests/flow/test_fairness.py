@@ -1,6 +1,7 @@
 """Nobody takes the others' place: not by a flood into the park, nor by an SMSC that does not respond."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.flow.messages import Mt, Outcome, Sending, Verdict
@@ -40,10 +41,11 @@ def test_of_one_subscriber_so_many_are_parked(redis_url: str, tmp_path: Path) ->
 class HalfMute(ScriptedSmsc):
     """Responds on one of its two routes only, until the gate is opened."""
 
-    async def send(self, route: str, mt: Mt) -> Outcome:
+    def send_then(self, route: str, mt: Mt, then: Callable[[Outcome], None]) -> None:
         if route == OTHER_ROUTE:
-            return Outcome(Sending.ACCEPTED)
-        return await super().send(route, mt)
+            then(Outcome(Sending.ACCEPTED))
+        else:
+            super().send_then(route, mt, then)
 
 
 def test_a_mute_smsc_does_not_hold_up_what_is_parked_for_another(redis_url: str, tmp_path: Path) -> None:
@@ -52,12 +54,12 @@ def test_a_mute_smsc_does_not_hold_up_what_is_parked_for_another(redis_url: str,
     async def main() -> None:
         async with process(redis_url, tmp_path) as p:
             smsc = HalfMute(gate=asyncio.Event())
-            p.pipeline._outbox = smsc
+            p.pipeline.outbox = smsc
             worker = ParkWorker(
                 park=p.park,
                 pipeline=p.pipeline,
                 outbox=smsc,
-                clock=p.pipeline._clock,
+                clock=p.pipeline.clock,
                 recorder=p.metrics,
                 routes=[ROUTE, OTHER_ROUTE],
                 on_error=lambda _error: None,

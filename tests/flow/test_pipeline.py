@@ -271,7 +271,7 @@ def test_a_turn_whose_begin_was_never_answered_blocks_nobody(run: Callable[..., 
     async def scenario(p: Process) -> None:
         message = mo()
         assert message.msisdn is not None
-        await p.pipeline._turns.begin(p.pipeline._pseudonyms.of(message.msisdn), message.digest, fresh=True)
+        await p.pipeline.turns.begin(p.pipeline.pseudonyms.of(message.msisdn), message.digest, fresh=True)
         assert await p.deliver(message) is Verdict.ACK
         assert len(p.smsc.sent) == 1
         assert await p.waiting() == 0

@@ -156,7 +156,7 @@ def test_copies_that_were_parked_all_the_same_are_answered_once(run: Callable[..
     async def scenario(one: Process, other: Process) -> None:
         message = mo()
         assert message.msisdn is not None
-        who = one.pipeline._pseudonyms.of(message.msisdn)
+        who = one.pipeline.pseudonyms.of(message.msisdn)
         for p in (one, other):
             await p.park.add(who, message, 0)
         assert await one.waiting() == 2

@@ -217,7 +217,7 @@ def test_an_answer_that_left_while_the_store_went_away_is_not_repeated(
             assert await p.deliver(messages[1]) is Verdict.ACK
             await asyncio.to_thread(server.start)
             await until(lambda: p.calls.up and other.calls.up)
-            await until(lambda: messages[2].digest not in p.pipeline._unmarked)
+            await until(lambda: messages[2].digest not in p.pipeline.unmarked)
             assert await other.deliver(messages[2]) is Verdict.ACK
             assert len(p.smsc.sent) + len(other.smsc.sent) == 3
 

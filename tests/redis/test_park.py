@@ -38,7 +38,7 @@ def run(redis_url: str, tmp_path: Path) -> Callable[..., None]:
 
 def whose(p: Process, message: Mo) -> Pseudonym:
     assert message.msisdn is not None
-    return p.pipeline._pseudonyms.of(message.msisdn)
+    return p.pipeline.pseudonyms.of(message.msisdn)
 
 
 async def listed(p: Process, message: Mo) -> int:
@@ -339,7 +339,7 @@ def test_those_that_wait_for_their_next_try_hold_nobody_up(
 
 def same_shard_numbers(p: Process, count: int) -> list[str]:
     numbers = (f"86139000040{n:02}" for n in range(100))
-    return [n for n in numbers if p.pipeline._pseudonyms.of(n).partition % 4 == 0][:count]
+    return [n for n in numbers if p.pipeline.pseudonyms.of(n).partition % 4 == 0][:count]
 
 
 async def delivered(p: Process, message: Mo) -> bool:

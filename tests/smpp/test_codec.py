@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smpp import pdu as p
-from gateway.smpp.codec import CLASSES, decode, encode
+from gateway.smpp.codec import CLASSES, decode, destined, encode, sm_template
 from gateway.smpp.constants import CommandId, CommandStatus, Tlv, Version
 from gateway.smpp.errors import PduError, Unencodable
-from tests.smpp.strategies import BY_CLASS, messages, pdus
+from tests.smpp.strategies import BY_CLASS, addresses, messages, pdus
 
 QUERY = p.DeliverSm(
     source=p.Address(1, 1, "8613800000000"),
@@ -56,6 +56,14 @@ def test_deliver_sm_on_the_wire() -> None:
 def test_round_trip(pdu: p.Pdu) -> None:
     """What is encoded decodes to the same PDU, in every field."""
     assert decode(encode(pdu)) == pdu
+
+
+@given(st.sampled_from((p.SubmitSm, p.DeliverSm)).flatmap(messages), addresses())
+def test_a_template_with_its_destination(sm: p.Sm, destination: p.Address) -> None:
+    """What is encoded once for many is to each what it would be by itself."""
+    template = sm_template(sm)
+    sm.destination = destination
+    assert destined(template, destination) == encode(sm)[16:]
 
 
 @given(pdus)

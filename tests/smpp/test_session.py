@@ -16,6 +16,28 @@ from tests.smpp.pair import BINDS, PHONE, Pair, answer, query, rok, sent
 from tests.smpp.strategies import plain
 
 
+@pytest.mark.parametrize("version", [Version.V3_3, Version.V3_4, Version.V5_0])
+@pytest.mark.parametrize("command_status", [0, int(CommandStatus.ESME_RMSGQFUL)])
+def test_an_acknowledgement_is_a_response_without_message_id(version: Version, command_status: int) -> None:
+    """The short way writes the octets of the long one, in both roles."""
+    for role in ("esme", "smsc"):
+        written = []
+        for short in (True, False):
+            pair = Pair(SessionConfig(version=version), bind="rx" if role == "esme" else "tx")
+            one, other = (pair.esme, pair.smsc) if role == "esme" else (pair.smsc, pair.esme)
+            other.request(query() if role == "esme" else answer(), pair.now_s)
+            (incoming,) = one.receive(other.data_to_send(), pair.now_s)
+            assert isinstance(incoming, e.Incoming)
+            number = incoming.pdu.sequence_number
+            if short:
+                assert one.acknowledge(number, command_status)
+                assert not one.acknowledge(number, command_status)
+            else:
+                assert one.respond(number, response_to(incoming.pdu, command_status))
+            written.append(one.data_to_send())
+        assert written[0] == written[1]
+
+
 @pytest.mark.parametrize("name", BINDS)
 def test_bind(name: str) -> None:
     """Each bind type is asked for, decided by the SMSC's owner, and known to both sides."""
