@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 
 SLEWED = 0.1
+#: As fine as it is.
+FINE_S = 0.001
 BELIEVED_S = 86_400.0
 #: Between two looks at the clock; what was not looked at for longer is not known to have been slewed.
 LONGEST_LOOK_S = 5.0
@@ -32,10 +34,13 @@ class SteadyTime:
 
     def now(self) -> float:
         """Unix seconds."""
-        looked_s, system_s = self._monotonic(), self._system()
+        looked_s = self._monotonic()
         elapsed_s = looked_s - self._looked_s
+        if elapsed_s < FINE_S:  # it is asked several times for each message
+            return self._now_s
         self._looked_s = looked_s
         self._now_s += elapsed_s
+        system_s = self._system()
         behind_s = system_s - self._now_s
         if abs(behind_s) > BELIEVED_S:
             self._now_s = system_s

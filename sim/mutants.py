@@ -40,34 +40,33 @@ class Found(NamedTuple):
     what: str
 
 
-PIPELINE, PARK_WORKER = "gateway/flow/pipeline.py", "gateway/flow/parkworker.py"
+PIPELINE, ATTEMPT = "gateway/flow/pipeline.py", "gateway/flow/attempt.py"
+PARK_WORKER = "gateway/flow/parkworker.py"
 LUA, TURNS = "gateway/redis/functions.lua", "gateway/redis/turns.py"
 ROUTES, SMSC, NODE = "gateway/links/routes.py", "gateway/links/smsc.py", "gateway/redis/node.py"
 DECIDING, INTAKE = "gateway/flow/deciding.py", "gateway/flow/intake.py"
 
-_SEND = "            outcome = await self._outbox.send(mo.route, mt)\n"
+_SEND = "            self.pipeline.outbox.send_then(mo.route, mt, self._sent)\n"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
     "acknowledges before it answers": (
         Edit(
             PIPELINE,
-            "        flight = _Flight(self, mo, self._pseudonyms.of(mo.msisdn), settle, started_s)\n",
+            "        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), settle, over)\n",
             "        settle(Verdict.ACK)\n        settle = lambda verdict: None\n"
-            "        flight = _Flight(self, mo, self._pseudonyms.of(mo.msisdn), settle, started_s)\n",
+            "        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), settle, over)\n",
         ),
     ),
     "acknowledges what it could not park": (
         Edit(
-            PIPELINE,
+            ATTEMPT,
             "            entry_id = await self._parked(0, reason)\n"
             "            self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)\n",
             "            entry_id = await self._parked(0, reason)\n            self._settle(Verdict.ACK)\n",
         ),
     ),
     "takes a store that is away for the end of a message": (
-        Edit(
-            PIPELINE, 'return Result(Work.LATER, "store", counts=False)', 'return Result(Work.DONE, "store")'
-        ),
+        Edit(ATTEMPT, 'end(Result(Work.LATER, "store", counts=False))', 'end(Result(Work.DONE, "store"))'),
     ),
     "does not know a redelivery": (
         Edit(LUA, "  if mark == '1' or (mark and args[5] == '1') then return {2} end\n", ""),
@@ -77,26 +76,29 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "marks before the answer has left": (
         Edit(
-            PIPELINE,
+            ATTEMPT,
             _SEND,
-            "            await self._turns.finish(\n"
-            "                who, mo.digest, turn.token, saying.state, saying.state_ttl_s)\n" + _SEND,
+            "            saying, turn = self._saying, self.turn\n"
+            "            self.pipeline.turns.finish_then(self.who, mo.digest, turn.token, saying.state,\n"
+            "                saying.state_ttl_s, lambda _: None)\n" + _SEND,
         ),
     ),
     "marks a dead message before it is recorded": (
         Edit(
-            PIPELINE,
-            "        await self._turns.abandon(who, turn.token)\n"
+            ATTEMPT,
+            "        await turns.abandon(self.who, turn.token)\n"
             "        return Result(Work.DEAD, outcome.reason)\n",
-            "        await self._turns.finish(who, mo.digest, turn.token, None, 0, answered=False)\n"
+            "        await turns.mark(self.who, self.mo.digest, answered=False)\n"
+            "        await turns.abandon(self.who, turn.token)\n"
             "        return Result(Work.DEAD, outcome.reason)\n",
         ),
     ),
     "keeps the dialog in its own memory": (
         Edit(
             TURNS,
-            '        return Turn(token, state_blob or b"", record, good_until_s)\n',
-            '        return Turn(token, self.__dict__.get(who, b""), record, good_until_s)\n',
+            "partial(_begun, token, good_until_s, then)",
+            "partial(_begun, token, good_until_s, lambda turn: then(replace("
+            "turn, state=self.__dict__.get(who, b'')) if isinstance(turn, Turn) else turn))",
         ),
         Edit(
             TURNS,
@@ -111,11 +113,11 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
             "  if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end\n",
             "",
         ),
-        Edit(PIPELINE, "        queue = self._queues.get(msisdn)\n", "        queue = None\n"),
+        Edit(PIPELINE, "        if msisdn not in self._queues:\n", "        if msisdn:\n"),
         Edit(
             PIPELINE,
-            "        queue = self._queues[msisdn]\n",
-            "        queue = self._queues.get(msisdn, ())\n",
+            "        queue = self._queues[msisdn]\n        if queue:\n",
+            "        queue = self._queues.get(msisdn)\n        if queue:\n",
         ),
         Edit(PIPELINE, "        del self._queues[msisdn]\n", "        self._queues.pop(msisdn, None)\n"),
     ),
@@ -133,13 +135,13 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         Edit(ROUTES, "    LostError: NO_RESPONSE,\n", "    LostError: ACCEPTED,\n"),
     ),
     "takes a throttled answer for an accepted one": (
-        Edit(ROUTES, "            if status == 0:\n", "            if status == 0 or status in THROTTLED:\n"),
+        Edit(ROUTES, "        if status == 0:\n", "        if status == 0 or status in THROTTLED:\n"),
     ),
     "gives a throttled answer up for good": (
         Edit(
             ROUTES,
-            '        return Outcome(Sending.LATER, "throttled")\n',
-            '        return Outcome(Sending.REFUSED, "throttled")\n',
+            'self._then(Outcome(Sending.LATER, "throttled"))\n',
+            'self._then(Outcome(Sending.REFUSED, "throttled"))\n',
         ),
         Edit(ROUTES, "THROTTLED_TRIES = 8\n", "THROTTLED_TRIES = 1\n"),
     ),
@@ -163,13 +165,12 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         Edit(
             NODE,
             '            self._drop(f"no answer within {self._timeout_s:g} s")\n',
-            "            future, _ = self._waiting.popleft()\n            if not future.done():\n"
-            "                future.set_exception(StoreUnavailable('late'))\n            self._check()\n",
+            "            self._waiting.popleft()[0](StoreUnavailable('late'))\n            self._check()\n",
         ),
     ),
     "sends what is too old": (
         Edit(PARK_WORKER, "        if self._clock.wall() >= entry.expires_s:\n", "        if False:\n"),
-        Edit(PIPELINE, "monotonic_s + left_s)", "monotonic_s + 3600.0)"),
+        Edit(ATTEMPT, "monotonic_s + mo.received_s + p.limits.answer_ttl_s - wall_s", "monotonic_s + 3600.0"),
     ),
     "binds once": (
         Edit(

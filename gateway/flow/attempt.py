@@ -9,6 +9,7 @@ happens. Called by the pipeline.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gateway.flow.deciding import Saying
@@ -30,6 +31,12 @@ NO_TURN: dict[type[Begun], Result] = {
     Behind: Result(Work.LATER, "behind", counts=False),
 }
 _LEASE_ENDED = Result(Work.LATER, "lease_ended", counts=False)
+
+
+@cache
+def _done(reason: str) -> Result:
+    return Result(Work.DONE, reason)
+
 
 Settle = Callable[[Verdict], None]
 
@@ -151,7 +158,7 @@ class Attempt:
         elif self.pipeline.pseudonyms.older is not None:
             self._go_on(self._mark_older(saying))
         else:
-            self.end(Result(Work.DONE, saying.reason))
+            self.end(_done(saying.reason))
 
     def end(self, result: Result) -> None:
         self.pipeline.next_in_line(self.mo)

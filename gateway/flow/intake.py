@@ -9,19 +9,21 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
 from gateway.dialog.carrier import Carrier
 from gateway.flow.deciding import carrier_of
 from gateway.flow.messages import Mo
-from gateway.smpp.constants import Tlv
+from gateway.smpp.constants import EsmClass, Tlv
 from gateway.smpp.pdu import DataSm, Sm
-from gateway.sms.alphabets import Codings
+from gateway.sms.alphabets import GSM_TABLES, Alphabet, Codings
 from gateway.sms.concat import Concat, Content, content
 from gateway.sms.joining import Piece, text_of
 from location_store.msisdn import BadMsisdn, normalise
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
+_UDHI = int(EsmClass.UDHI)
 TON_INTERNATIONAL = 1
 TON_ALPHANUMERIC = 5
 
@@ -62,7 +64,7 @@ class Intake:
         self._numbers = numbers
         self._country = default_country
         # Under the oldest key of the file, so that old and new processes agree while it is being rotated.
-        self._digest_key = pseudonyms.subkeys("dedup")[-1]
+        self._keyed_digest = hashlib.blake2b(digest_size=16, key=pseudonyms.subkeys("dedup")[-1])
 
     def reconfigure(self, numbers: Mapping[str, Carrier]) -> None:
         """Of the messages that come from now on."""
@@ -74,6 +76,10 @@ class Intake:
 
     def whole(self, pdu: Sm | DataSm, line: Line, now_s: float) -> Mo | None:
         """The message, when it is not a part of a longer one (then None: `joined`)."""
+        if not pdu.tlvs and not pdu.esm_class & _UDHI and isinstance(pdu, Sm):  # as nearly all are
+            data = pdu.short_message
+            text = _plain(data, line.codings.of(pdu.data_coding))
+            return self._mo(pdu, line, text, self._digest(pdu, line, data), now_s)
         what = content(pdu)
         if what.concat is not None:
             return None
@@ -151,7 +157,15 @@ class Intake:
         return self._keyed(_told_apart([b"parts", line.carrier.name.encode(), sender, receiver, shape]))
 
     def _keyed(self, text: bytes) -> bytes:
-        return hashlib.blake2b(text, digest_size=16, key=self._digest_key).digest()
+        digest = self._keyed_digest.copy()
+        digest.update(text)
+        return digest.digest()
+
+
+@lru_cache(1024)
+def _plain(data: bytes, alphabet: Alphabet | str) -> str:
+    """Most texts are alike. One is kept without its sender."""
+    return text_of((Piece(data, alphabet, GSM_TABLES, 0),))
 
 
 def _piece(pdu: Sm | DataSm, what: Content, line: Line) -> Piece:

@@ -1,8 +1,9 @@
-"""The values that travel along the pipeline. Every one is immutable; none prints a number.
+"""The values that travel along the pipeline. Nobody writes to one; none prints a number.
 
-Tuples, because a frozen dataclass costs three times as much to make, and each is made for every message.
+Not frozen, and no tuples: either costs three times as much to make, and each is made for every message.
 """
 
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ class Verdict(Enum):
     FULL = "full"  # ESME_RMSGQFUL: the same, since too many of his are waiting
 
 
-class Mo(NamedTuple):
+@dataclass(slots=True, repr=False)
+class Mo:
     """One text of a subscriber, all its parts joined.
 
     `route` names where the answer leaves; `digest` (16 bytes, keyed) is the same for a redelivery and for
@@ -38,7 +40,8 @@ class Mo(NamedTuple):
         return f"Mo({self.route}, {self.carrier.name}, {self.digest.hex()})"
 
 
-class Mt(NamedTuple):
+@dataclass(slots=True, repr=False)
+class Mt:
     """An answer, ready to leave: back to the source exactly as it came, from the number that was texted.
 
     A text, not parts: what these are is the choice of the link by which it leaves. `not_after_s`

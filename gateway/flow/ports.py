@@ -4,6 +4,7 @@ gateway/web (recorder).
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.flow.messages import Mo, Mt, Outcome
@@ -31,7 +32,8 @@ async def awaited(call: Callable[[Then[Any]], None]) -> Any:
     return outcome
 
 
-class Turn(NamedTuple):
+@dataclass(slots=True)
+class Turn:
     """A subscriber's turn: what the store knows, and the lease under which we may answer.
 
     `state` is the packed dialog state (empty: none), `record` the subscriber's packed record (None: none);

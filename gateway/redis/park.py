@@ -45,6 +45,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -319,7 +320,7 @@ class RedisPark:
                 await self._bury(route, shard, who, entry_id, "unreadable")
                 continue
             if b"g" in fields:  # put back by an operator, with a new time to live for its answer as well
-                mo = mo._replace(received_s=expires_s - self._ttl_s)
+                mo = replace(mo, received_s=expires_s - self._ttl_s)
             found.append(Entry(entry_id, who, fields[b"s"], mo, expires_s, name in held))
         return found
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -117,7 +118,7 @@ class RedisTurns:
             await self.abandon(who, turn.token)
             return Answered()
         # A lock outlasts the rotation: the old state holds until there is a new one.
-        return turn._replace(state=turn.state or state or b"", older=record)
+        return replace(turn, state=turn.state or state or b"", older=record)
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool:
         return bool(await awaited(partial(self.keep_then, who, token, state, ttl_s)))

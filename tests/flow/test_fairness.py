@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.flow.messages import Mt, Outcome, Sending, Verdict
@@ -69,7 +70,7 @@ def test_a_mute_smsc_does_not_hold_up_what_is_parked_for_another(redis_url: str,
                 assert await p.pipeline.accept(mo(msisdn=f"86138000040{number:02}"))
             worker.start()
             await until(lambda: len(smsc.sent) >= AT_ONCE)
-            assert await p.pipeline.accept(mo(msisdn="8613800000002")._replace(route=OTHER_ROUTE))
+            assert await p.pipeline.accept(replace(mo(msisdn="8613800000002"), route=OTHER_ROUTE))
 
             async def other_left() -> bool:
                 shards = p.park.shards(OTHER_ROUTE)

@@ -1,7 +1,7 @@
 """By which link an answer leaves, and in which parts: its own, whatever link the question came by."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -101,7 +101,7 @@ def test_no_link_at_all() -> None:
 def test_what_cannot_be_encoded_is_given_up() -> None:
     """A recipient that no PDU has room for: tried again, it would be no shorter."""
     peer = Peer()
-    mt = answer("x")._replace(destination=Address(1, 1, "1" * 21))
+    mt = replace(answer("x"), destination=Address(1, 1, "1" * 21))
     assert sent(routes(("a", Style(), peer)), "a", mt) == Outcome(Sending.REFUSED, "unencodable")
     assert peer.sent == []
 
@@ -111,6 +111,6 @@ def test_short_answers_are_encoded_once_and_go_to_each() -> None:
     peer = Peer()
     one = routes(("a", Style(), peer))
     for digits in ("8613800000001", "8613800000002"):
-        assert sent(one, "a", answer("x")._replace(destination=Address(1, 1, digits))) == ACCEPTED
+        assert sent(one, "a", replace(answer("x"), destination=Address(1, 1, digits))) == ACCEPTED
     assert [pdu.destination.digits for pdu in peer.sent] == ["8613800000001", "8613800000002"]
     assert {(pdu.source.digits, pdu.short_message) for pdu in peer.sent} == {("10086", b"x")}

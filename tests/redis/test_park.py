@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def test_what_expires_while_the_link_is_away_is_recorded(
 
     async def scenario(p: Process) -> None:
         p.smsc.up = False
-        late, in_time = mo(msisdn="8613800007001")._replace(received_s=time.time() - 61), mo()
+        late, in_time = replace(mo(msisdn="8613800007001"), received_s=time.time() - 61), mo()
         for message in (late, in_time):
             await p.park.add(whose(p, message), message, 0)
         p.worker.start()
@@ -198,7 +199,7 @@ def test_what_expired_and_is_put_back_is_answered(run: Callable[..., None], redi
 
     async def scenario(p: Process) -> None:
         p.smsc.outcomes = [LATER]
-        assert await p.deliver(mo()._replace(received_s=time.time() - 59.0)) is Verdict.ACK
+        assert await p.deliver(replace(mo(), received_s=time.time() - 59.0)) is Verdict.ACK
         await asyncio.sleep(1.0)
         p.worker.start()
         await until(lambda: empty(p))
