@@ -42,7 +42,6 @@ _tuple = tuple.__new__  # half the cost of calling a NamedTuple
 
 # Pure functions, and most messages are alike. A text is kept without its sender.
 _intent_of = lru_cache(1024)(parse)
-_step = lru_cache(1024)(step)
 
 _Default = TypeVar("_Default", Carrier, None)
 
@@ -65,6 +64,39 @@ class Saying:
     guessed: int  # subscribers on whom these wrong digits were tried, when that is an alarm; else 0
 
 
+class _Rules:
+    """What follows from a carrier's rules, kept from message to message: his zone; the window of this minute
+    and the words that fit it; the decisions of this second.
+    """
+
+    __slots__ = ("_minute", "_second", "carrier", "decisions", "period", "stay", "words", "zone")
+    period: Window
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.carrier = carrier
+        self.zone = ZoneInfo(carrier.timezone)
+        self.stay = StayRules(carrier.stay_hours, carrier.stay_rule)
+        # Most people have been in one city and most messages are alike: a day's answers are few.
+        self.words: dict[tuple[Reply, bool, tuple[int, ...], int | None], str] = {}
+        self.decisions: dict[tuple[dialog_state.State, Asked], Decision] = {}
+        self._minute = self._second = -1
+
+    def at(self, second: int) -> None:
+        """All as of now."""
+        if second == self._second:
+            return
+        self._second = second
+        self.decisions.clear()
+        if second // 60 == self._minute:
+            return
+        self._minute = second // 60
+        carrier = self.carrier
+        period = window(second, days=carrier.window_days, through=carrier.through, tz=self.zone)
+        if not self.words or period != self.period:
+            self.period = period
+            self.words.clear()
+
+
 class Decider:
     """Stateless but for the alarm's counts and what is kept for speed: any process decides the same."""
 
@@ -73,20 +105,16 @@ class Decider:
         self._pseudonyms = pseudonyms
         self._own_numbers = frozenset(own_numbers)
         self._alarm = GuessAlarm()
-        self._zones: dict[str, ZoneInfo] = {}
-        self._windows: dict[Carrier, tuple[int, Window]] = {}
-        # Most people have been in one city: a day's answers are few, and worth keeping.
-        self._answer = lru_cache(ANSWERS_KEPT)(self._render)
+        self._rules: dict[str, _Rules] = {}
 
     def reconfigure(self, own_numbers: Collection[str]) -> None:
         """What is ours from now on; the rules come with each message, as its carrier."""
         self._own_numbers = frozenset(own_numbers)
-        self._windows.clear()
 
     def decide(self, mo: Mo, turn: Turn, now_s: float) -> Saying:
         """Raises StoreError when a stored record cannot be read."""
-        carrier = mo.carrier
-        zone = self._zone(carrier)
+        rules, second = self._rules_of(mo.carrier), int(now_s)
+        rules.at(second)
         subscriber, history, names = self._known(turn)
         before = dialog_state.unpack(turn.state) if turn.state else dialog_state.EMPTY
         intent = _intent_of(mo.text)
@@ -102,24 +130,29 @@ class Decider:
                 subscriber.blocked,
             ),
         )
-        decision = _step(carrier, before, asked, int(now_s), zone)
+        decision = rules.decisions.get((before, asked))
+        if decision is None:
+            decision = step(mo.carrier, before, asked, second, rules.zone)
+            rules.decisions[before, asked] = decision
+        reason = decision.reason
         guessed = 0
-        if (
-            digits is not None
-            and decision.reason in (Kind.WRONG_DIGITS, Kind.LOCKED)
-            and not asked.digits_right
-        ):
+        if digits is not None and not asked.digits_right and reason in (Kind.WRONG_DIGITS, Kind.LOCKED):
             guessed = self._alarm.wrong(digits, mo.msisdn or "", now_s)
         text = None
         if decision.reply is not None:
             if subscriber.forgotten:
                 history = b""
-            text = self._words(decision, carrier, history, subscriber.since_min, now_s)
-        state, ttl_s = _kept(before, decision.state, now_s, zone)
-        reason = decision.reason
+            text = self._words(decision.reply, rules, decision.english, history, subscriber.since_min)
+        state, ttl_s = _kept(before, decision.state, now_s, rules.zone)
         ahead = reason in _AHEAD
-        before_ttl_s = max(1, dialog_state.expires_s(before, now_s, zone) - int(now_s)) if ahead else 0
+        before_ttl_s = max(1, dialog_state.expires_s(before, now_s, rules.zone) - second) if ahead else 0
         return Saying(text, state, ttl_s, reason, reason in _QUESTIONS, ahead, before_ttl_s, guessed)
+
+    def _rules_of(self, carrier: Carrier) -> _Rules:
+        rules = self._rules.get(carrier.name)
+        if rules is None or rules.carrier is not carrier:
+            rules = self._rules[carrier.name] = _Rules(carrier)
+        return rules
 
     def _known(self, turn: Turn) -> tuple[Subscriber, Known, Pseudonyms]:
         """Who it is and where he was, and the pseudonyms under whose key the ID digits were digested."""
@@ -134,47 +167,29 @@ class Decider:
         return whole.subscriber, whole.history, names.older if is_older(new.subscriber) else names
 
     def _words(
-        self, decision: Decision, carrier: Carrier, history: Known, since: int | None, now_s: float
+        self, reply: Reply, rules: _Rules, english: bool, history: Known, since_min: int | None
     ) -> str:
-        reply = decision.reply
-        assert reply is not None
-        if reply.kind is not Kind.ANSWER:
-            return render(reply, carrier, decision.english)
-        period = self._window(carrier, now_s)
-        named = self._named(history, carrier, period, since) if history else ()
-        return self._answer(carrier, decision.english, period, named, since)
+        answers = reply.kind is Kind.ANSWER
+        places = self._named(history, rules, since_min) if answers and history else ()
+        key = reply, english, places, since_min
+        text = rules.words.get(key)
+        if text is None:
+            visits = [self._places.by_id(place) for place in places]
+            text = render(
+                reply, rules.carrier, english, window=rules.period, visits=visits, since_min=since_min
+            )
+            if len(rules.words) >= ANSWERS_KEPT:
+                rules.words.clear()
+            rules.words[key] = text
+        return text
 
-    def _named(self, history: Known, carrier: Carrier, period: Window, since: int | None) -> tuple[int, ...]:
+    def _named(self, history: Known, rules: _Rules, since_min: int | None) -> tuple[int, ...]:
         """The visited places, most recent first."""
-        rules = _rules(carrier)
-        neighbours, zone = self._places.neighbours, self._zone(carrier)
+        neighbours, zone, period = self._places.neighbours, rules.zone, rules.period
         if isinstance(history, bytes):
-            return named(history, rules, neighbours, period, since, zone)
-        found = visited(timeline(history), rules, neighbours, period, since, zone)
+            return named(history, rules.stay, neighbours, period, since_min, zone)
+        found = visited(timeline(history), rules.stay, neighbours, period, since_min, zone)
         return tuple(visit.place for visit in found.visits)
-
-    def _window(self, carrier: Carrier, now_s: float) -> Window:
-        """The carrier's window, worked out once a minute."""
-        minute = int(now_s) // 60
-        known = self._windows.get(carrier)
-        if known is None or known[0] != minute:
-            zone = self._zone(carrier)
-            period = window(now_s, days=carrier.window_days, through=carrier.through, tz=zone)
-            known = self._windows[carrier] = (minute, period)
-        return known[1]
-
-    def _render(
-        self, carrier: Carrier, english: bool, period: Window, places: tuple[int, ...], since_min: int | None
-    ) -> str:
-        visits = [self._places.by_id(place) for place in places]
-        reply = Reply(Kind.ANSWER)
-        return render(reply, carrier, english, window=period, visits=visits, since_min=since_min)
-
-    def _zone(self, carrier: Carrier) -> ZoneInfo:
-        zone = self._zones.get(carrier.timezone)
-        if zone is None:
-            zone = self._zones[carrier.timezone] = ZoneInfo(carrier.timezone)
-        return zone
 
 
 def _identified(names: Pseudonyms, mo: Mo, digits: str, subscriber: Subscriber) -> bool:
@@ -185,16 +200,11 @@ def _identified(names: Pseudonyms, mo: Mo, digits: str, subscriber: Subscriber) 
     return hmac.compare_digest(right, stored) and known
 
 
-@lru_cache(64)
-def _rules(carrier: Carrier) -> StayRules:
-    return StayRules(carrier.stay_hours, carrier.stay_rule)
-
-
 def _kept(
     before: dialog_state.State, after: dialog_state.State, now_s: float, zone: ZoneInfo
 ) -> tuple[bytes | None, int]:
     """The state to store with its time limit in seconds; (None, 0) when it did not change."""
-    if after == before:
+    if after is before or after == before:
         return None, 0
     return dialog_state.pack(after), dialog_state.expires_s(after, now_s, zone) - int(now_s)
 

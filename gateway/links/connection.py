@@ -258,10 +258,14 @@ class Connection(Protocol):
         elif len(self._waiting) >= QUEUE_LIMIT:
             then(OverfullError("too much is waiting"))
         else:
-            queue = self._throttled if throttled else self._waiting
-            queue.append(_Request(body, command_id, then, not_after_s, self._clock.seconds()))
-            if self._pumping is None:
-                self._pump()
+            now_s = self._clock.seconds()
+            request = _Request(body, command_id, then, not_after_s, now_s)
+            if self._throttled or self._waiting or not self._may_leave(now_s):
+                (self._throttled if throttled else self._waiting).append(request)
+                self._pump_soon()
+            else:  # as nearly all do
+                self._leave(request, now_s)
+                self.flush_soon()
 
     def acknowledge(self, sequence_number: int, command_status: int) -> None:
         """As `respond` to a text that gets no message_id."""
@@ -316,19 +320,29 @@ class Connection(Protocol):
             if wait_s > 0:
                 self._pumping = self._clock.callLater(wait_s, self._pump)
                 break
-            request = queue.popleft()
-            if now_s > request.not_after_s:
-                request.then(TooLateError())
-                continue
-            try:
-                session.request_encoded(request.body, request.command_id, now_s, request)
-            except SessionError as error:
-                request.then(error)
-                continue
-            request.sent_s = now_s
-            throttle.sent(now_s)
-            self._waited_s = min(self._waited_s, now_s - request.queued_s)
+            self._leave(queue.popleft(), now_s)
         self.flush_soon()
+
+    def _may_leave(self, now_s: float) -> bool:
+        """Whether the peer, the rate and its pauses allow a request now."""
+        if self._pumping is not None or self._unread or self.session.window_free <= 0:
+            return False
+        return self._throttle.wait_s(now_s) <= 0
+
+    def _leave(self, request: _Request, now_s: float) -> None:
+        if now_s > request.not_after_s:
+            request.then(TooLateError())
+            return
+        try:
+            self.session.request_encoded(request.body, request.command_id, now_s, request)
+        except SessionError as error:
+            request.then(error)
+            return
+        request.sent_s = now_s
+        self._throttle.sent(now_s)
+        waited_s = now_s - request.queued_s
+        if waited_s < self._waited_s:
+            self._waited_s = waited_s
 
     def _flush_in_time(self) -> None:
         self._flushing = False

@@ -79,6 +79,9 @@ class Receiving:
         """One request of a bound peer. `park_first`: the peer waits for its response before it reads our
         answer.
         """
+        if type(pdu) is DeliverSm and not park_first and not self.draining and kind_of(pdu) is Kind.QUERY:
+            self._take(pdu, line, partial(connection.acknowledge, pdu.sequence_number), False)
+            return
         if pdu.response is None:  # alert_notification: nobody waits for a word
             self._on_refused(line.route, "notice", 1)
             return
@@ -107,8 +110,6 @@ class Receiving:
             self.turned_away(line, 1)
             answer(_FULL)
         else:
-            if isinstance(request, _COUNTED) and not park_first:
-                answer = partial(connection.acknowledge, request.sequence_number)
             self._take(pdu, line, answer, park_first)
 
     def _respond(

@@ -58,6 +58,7 @@ class Route:
     style: Style
     others: tuple[str, ...]
     receipts: int
+    command_id: int
     connections: list[Connection] = field(default_factory=list)
     kept: dict[tuple[str, Address, int], Encoded] = field(default_factory=dict)
 
@@ -102,7 +103,9 @@ class Routes:
         """`route` sends with `request`, texts cut in its `style`; while it is down, `others` (of the same
         carrier) serve instead. `receipts`: each part asks for one.
         """
-        self._routes[route] = Route(route, request, style, tuple(others), int(receipts))
+        self._routes[route] = Route(
+            route, request, style, tuple(others), int(receipts), int(request.command_id)
+        )
 
     def add(self, route: str, connection: Connection) -> None:
         self._routes[route].connections.append(connection)
@@ -193,7 +196,7 @@ class _Leaving:
             self._then(_UNENCODABLE)
             return
         self._connection.request(
-            body, route.request.command_id, self._answered, mt.not_after_s, throttled=self._throttled > 0
+            body, route.command_id, self._answered, mt.not_after_s, throttled=self._throttled > 0
         )
 
     def _answered(self, response: Pdu | Exception) -> None:

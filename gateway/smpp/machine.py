@@ -81,6 +81,7 @@ class Machine:
         self._framer = Framer(config.max_length)
         self._out: list[bytes] = []
         self._sequence_number = 0
+        self._window, self._response_timeout_s = config.window, config.response_timeout_s
         self._in_flight: dict[int, Slot] = {}  # oldest deadline first, since the time limit is one for all
         self._owed: dict[int, Owed] = {}  # by sequence_number, oldest deadline first
         self._owing = 0

@@ -18,6 +18,7 @@ from gateway.smpp import tlvs
 from gateway.smpp.codec import CLASSES, HEADER, decode, encode
 from gateway.smpp.constants import (
     HEADER_LENGTH,
+    MAX_SEQUENCE_NUMBER,
     RESPONSE_BIT,
     BindType,
     CommandStatus,
@@ -44,7 +45,7 @@ class Session(Machine):
         """How many requests `request` takes now, 0 when not bound."""
         if self.state is not _BOUND:
             return 0
-        return self.config.window - len(self._in_flight)
+        return self._window - len(self._in_flight)
 
     @property
     def in_flight(self) -> int:
@@ -137,34 +138,35 @@ class Session(Machine):
         """
         if pdu.response is None:
             raise NotBound(f"{type(pdu).__name__} has no response: see `notify`")
-        number = self._numbered(pdu.command_id)
-        pdu.sequence_number = number
-        self._requested(encode(pdu, self.version), number, pdu.command_id, now_s, context)
-        return number
+        self._check_request(pdu.command_id)
+        body = encode(pdu, self.version)[HEADER_LENGTH:]
+        pdu.sequence_number = self.request_encoded(body, pdu.command_id, now_s, context)
+        return pdu.sequence_number
 
     def request_encoded(self, body: bytes, command_id: int, now_s: float, context: Any = None) -> int:
         """As `request`, of a PDU whose `body` is encoded, in this session's version."""
-        number = self._numbered(command_id)
-        header = HEADER.pack(HEADER_LENGTH + len(body), command_id, 0, number)
-        self._requested(header + body, number, command_id, now_s, context)
+        in_flight = self._in_flight
+        if command_id not in self._may_send or len(in_flight) >= self._window:
+            self._check_request(command_id)  # tells why not
+        number = self._sequence_number + 1
+        if number > MAX_SEQUENCE_NUMBER or number in in_flight:
+            number = self._next_sequence_number()
+        self._sequence_number = number
+        self._out.append(HEADER.pack(HEADER_LENGTH + len(body), command_id, 0, number) + body)
+        self.counters.sent += 1
+        in_flight[number] = now_s + self._response_timeout_s, command_id | RESPONSE_BIT, context
+        self._active_s = now_s
         return number
 
-    def _numbered(self, command_id: int) -> int:
-        """The sequence_number of another request of ours. Raises NotBound and WindowFull."""
+    def _check_request(self, command_id: int) -> None:
+        """Raises NotBound and WindowFull."""
         if command_id not in self._may_send:
             if self.state is not _BOUND:
                 raise NotBound(f"the session is {self.state.value}")
             bound = f"a bound {self.bind_type.name} {self.role.value} of version 0x{self.version:X}"
             raise NotBound(f"{bound} sends no {CLASSES[command_id].__name__}")
-        if len(self._in_flight) >= self.config.window:
+        if len(self._in_flight) >= self._window:
             raise WindowFull(f"{self.config.window} requests wait for their responses")
-        return self._next_sequence_number()
-
-    def _requested(self, octets: bytes, number: int, command_id: int, now_s: float, context: Any) -> None:
-        self._out.append(octets)
-        self.counters.sent += 1
-        self._in_flight[number] = now_s + self.config.response_timeout_s, command_id | RESPONSE_BIT, context
-        self._active_s = now_s
 
     def respond(self, sequence_number: int, response: p.Pdu) -> bool:
         """Answer an Incoming; False when the peer will never know: the session closed meanwhile, or the
