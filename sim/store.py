@@ -159,6 +159,10 @@ class Store:
     def _get(self, key: bytes) -> Reply:
         return self._typed(key, bytes)
 
+    def _mget(self, *keys: bytes) -> Reply:
+        values = [self.value(key) for key in keys]
+        return [value if isinstance(value, bytes) else None for value in values]
+
     def _set(self, key: bytes, value: bytes, *options: bytes) -> Reply:
         words = [word.upper() for word in options]
         if b"NX" in words and self.value(key) is not None:

@@ -13,7 +13,7 @@
 -- What is listed as parked counts until its time to live is over: a name that was left behind blocks nobody for longer.
 -- A process has one turn of a subscriber at a time, so a lease of its own is one whose begin it was never answered.
 local function begin(keys, args)
-  local mark = redis.call('GET', keys[3])
+  local mark, holder, state = unpack(redis.call('MGET', keys[3], keys[2], keys[1]))
   if mark == '1' or (mark and args[5] == '1') then return {2} end
   local parked = args[5] == '1' and redis.call('HVALS', keys[5]) or {}
   if #parked > 0 then
@@ -23,10 +23,9 @@ local function begin(keys, args)
       if tonumber(expires_ms) > now_ms then return {3} end
     end
   end
-  local holder = redis.call('GET', keys[2])
   if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end
   redis.call('SET', keys[2], args[2], 'PX', args[3])
-  return {0, redis.call('GET', keys[1]), redis.call('HGET', keys[4], args[1])}
+  return {0, state, redis.call('HGET', keys[4], args[1])}
 end
 
 -- The dialog moves on before the question that it asks leaves, so that the reply is understood whatever happens to us.

@@ -60,6 +60,7 @@ STATES = st.sampled_from([b"2", b"5"])
 
 COMMANDS = st.one_of(
     commands(b"GET", anything),
+    commands(b"MGET", anything, anything),
     commands(b"SET", string, words, st.sampled_from([[], [b"NX"], [b"PX", b"60000"], [b"EX", b"60"]])),
     commands(b"SET", string, words, b"KEEPTTL"),
     commands(b"DEL", anything),
