@@ -26,10 +26,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import hiredis
 
+from gateway.redis.wire import Wire
 from location_store.errors import StoreError, StoreSilent, StoreUnavailable
 from location_store.replies import AccessError, SlotMovingError, error_of
 
@@ -91,7 +92,7 @@ class NodeAddress:
         return self.path or f"{self.host}:{self.port}"
 
 
-class Node(asyncio.Protocol):
+class Node:
     """A connection that is kept: `call` while it is up, and by itself up again after it was lost.
 
     `on_connect` (a coroutine function) runs after each log-in, before anybody's calls are taken: it loads
@@ -202,12 +203,12 @@ class Node(asyncio.Protocol):
         else:
             self._look_at(sent_s + self._slow_s)
 
-    # asyncio.Protocol
+    # from the wire
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
+    def connected(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
         except hiredis.ProtocolError as error:
@@ -263,9 +264,9 @@ class Node(asyncio.Protocol):
         else:
             self._on_error(self, key, command, take, error)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self, error: Exception | None) -> None:
         if self._transport is not None:  # else we ended it ourselves, and said why
-            self._drop(str(exc) if exc else "the server closed the connection")
+            self._drop(str(error) if error else "the server closed the connection")
 
     # whether it is up
 
@@ -351,9 +352,9 @@ class Node(asyncio.Protocol):
         a = self.address
         async with asyncio.timeout(self._timeout_s if a.tls else CONNECT_TIMEOUT_S):
             if a.path is not None:
-                await self._loop.create_unix_connection(lambda: self, a.path)
+                await self._loop.create_unix_connection(lambda: Wire(self), a.path)
             else:
-                await self._loop.create_connection(lambda: self, a.host, a.port, ssl=a.tls)
+                await self._loop.create_connection(lambda: Wire(self), a.host, a.port, ssl=a.tls)
         # The log-in is pipelined and fails as a whole by the first reply that is an error.
         logins: list[asyncio.Future[Any]] = []
         if a.password is not None:
