@@ -54,8 +54,7 @@ class Limit:
 
     def waited(self, wait_s: float, now_s: float, used: int) -> bool:
         """Something has waited so long, with so many under way; whether the limit was judged."""
-        if wait_s < self._least_s:
-            self._least_s = wait_s
+        self._least_s = min(self._least_s, wait_s)
         if now_s < self._since_s + self._every_s:
             return False
         self._judge(self._least_s, used)

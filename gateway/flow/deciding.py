@@ -64,6 +64,11 @@ class Saying:
     guessed: int  # subscribers on whom these wrong digits were tried, when that is an alarm; else 0
 
 
+#: With the state to store (None: it did not change), its time limit in seconds, and that of the state as it
+#: was (0: nothing is stored before the text leaves).
+_Decided = tuple[Decision, bytes | None, int, int]
+
+
 class _Rules:
     """What follows from a carrier's rules, kept from message to message: his zone; the window of this minute
     and the words that fit it; the decisions of this second.
@@ -78,7 +83,7 @@ class _Rules:
         self.stay = StayRules(carrier.stay_hours, carrier.stay_rule)
         # Most people have been in one city and most messages are alike: a day's answers are few.
         self.words: dict[tuple[Reply, bool, tuple[int, ...], int | None], str] = {}
-        self.decisions: dict[tuple[dialog_state.State, Asked], Decision] = {}
+        self.decisions: dict[tuple[dialog_state.State, Asked], _Decided] = {}
         self._minute = self._second = -1
 
     def at(self, second: int) -> None:
@@ -130,10 +135,10 @@ class Decider:
                 subscriber.blocked,
             ),
         )
-        decision = rules.decisions.get((before, asked))
-        if decision is None:
-            decision = step(mo.carrier, before, asked, second, rules.zone)
-            rules.decisions[before, asked] = decision
+        known = rules.decisions.get((before, asked))
+        if known is None:
+            known = rules.decisions[before, asked] = _decided(rules, before, asked, second)
+        decision, state, ttl_s, before_ttl_s = known
         reason = decision.reason
         guessed = 0
         if digits is not None and not asked.digits_right and reason in (Kind.WRONG_DIGITS, Kind.LOCKED):
@@ -143,10 +148,9 @@ class Decider:
             if subscriber.forgotten:
                 history = b""
             text = self._words(decision.reply, rules, decision.english, history, subscriber.since_min)
-        state, ttl_s = _kept(before, decision.state, now_s, rules.zone)
-        ahead = reason in _AHEAD
-        before_ttl_s = max(1, dialog_state.expires_s(before, now_s, rules.zone) - second) if ahead else 0
-        return Saying(text, state, ttl_s, reason, reason in _QUESTIONS, ahead, before_ttl_s, guessed)
+        return Saying(
+            text, state, ttl_s, reason, reason in _QUESTIONS, before_ttl_s > 0, before_ttl_s, guessed
+        )
 
     def _rules_of(self, carrier: Carrier) -> _Rules:
         rules = self._rules.get(carrier.name)
@@ -200,13 +204,18 @@ def _identified(names: Pseudonyms, mo: Mo, digits: str, subscriber: Subscriber) 
     return hmac.compare_digest(right, stored) and known
 
 
-def _kept(
-    before: dialog_state.State, after: dialog_state.State, now_s: float, zone: ZoneInfo
-) -> tuple[bytes | None, int]:
-    """The state to store with its time limit in seconds; (None, 0) when it did not change."""
-    if after is before or after == before:
-        return None, 0
-    return dialog_state.pack(after), dialog_state.expires_s(after, now_s, zone) - int(now_s)
+def _decided(rules: _Rules, before: dialog_state.State, asked: Asked, second: int) -> _Decided:
+    decision = step(rules.carrier, before, asked, second, rules.zone)
+    after, ahead = decision.state, decision.reason in _AHEAD
+    before_ttl_s = max(1, dialog_state.expires_s(before, second, rules.zone) - second) if ahead else 0
+    if after == before:
+        return decision, None, 0, before_ttl_s
+    return (
+        decision,
+        dialog_state.pack(after),
+        dialog_state.expires_s(after, second, rules.zone) - second,
+        before_ttl_s,
+    )
 
 
 def carrier_of(number: str, numbers: Mapping[str, Carrier], default: _Default) -> Carrier | _Default:

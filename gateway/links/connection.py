@@ -341,8 +341,7 @@ class Connection(Protocol):
         request.sent_s = now_s
         self._throttle.sent(now_s)
         waited_s = now_s - request.queued_s
-        if waited_s < self._waited_s:
-            self._waited_s = waited_s
+        self._waited_s = min(self._waited_s, waited_s)
 
     def _flush_in_time(self) -> None:
         self._flushing = False
