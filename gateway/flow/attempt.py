@@ -116,7 +116,7 @@ class Attempt:
         except Exception as error:  # noqa: BLE001 - as above
             self._broke(error)
 
-    def _kept(self, ours: bool | StoreError) -> None:
+    def _kept(self, ours: int | StoreError) -> None:
         if isinstance(ours, StoreError):
             self._failed(ours)
         elif not ours:
@@ -150,7 +150,7 @@ class Attempt:
             self.who, self.mo.digest, turn.token, saying.state, saying.state_ttl_s, self._finished
         )
 
-    def _finished(self, ours: bool | StoreError) -> None:
+    def _finished(self, ours: int | StoreError) -> None:
         saying = self._saying
         if isinstance(ours, StoreError):
             assert self.turn is not None, "it has just ended"

@@ -75,8 +75,8 @@ class Turns(Protocol):
     async def begin_rotating(self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool) -> Begun:
         """The same with what lies under the older key, where he is `older`."""
 
-    def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[bool], /) -> None:
-        """Store the state (empty: none) while the turn goes on; False when the lease had ended."""
+    def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[int], /) -> None:
+        """Store the state (empty: none) while the turn goes on; 0 when the lease had ended, else 1."""
 
     async def keep(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int) -> bool: ...
 
@@ -95,11 +95,11 @@ class Turns(Protocol):
         token: bytes,
         state: bytes | None,
         ttl_s: int,
-        then: Then[bool],
+        then: Then[int],
         /,
     ) -> None:
         """Mark the message as answered, store the state (None: unchanged; ttl_s 0: none any more), end the
-        lease; False when that had ended.
+        lease; 0 when that had ended, else 1.
         """
 
     async def finish(

@@ -71,7 +71,7 @@ class RedisTurns:
         )  # fmt: skip
         self._calls.call_then(place, command, partial(_begun, token, good_until_s, then))
 
-    def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[bool]) -> None:
+    def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[int]) -> None:
         place, ttl = place_of(who), b"%d" % ttl_s
         length = len(place) + KIND_OCTETS
         command = self._keep % (
@@ -86,7 +86,7 @@ class RedisTurns:
         token: bytes,
         state: bytes | None,
         ttl_s: int,
-        then: Then[bool],
+        then: Then[int],
     ) -> None:
         place, mark = place_of(who), mark_key(who, digest)
         length = len(place) + KIND_OCTETS
