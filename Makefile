@@ -17,7 +17,7 @@ SEED ?=
 N ?= 1000
 SIM_ARGS ?=
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,9 +53,16 @@ sim: .venv/.dev ## deterministic simulation: N=1000 seeds, or one with its histo
 sim-mutants: .venv/.dev ## faults put into the gateway, and how many seeds find each (10 minutes)
 	@$(BIN)/python -m sim.mutants $(SIM_ARGS)
 
-bench: .venv/.dev ## our gateway beside npm smpp and the null gateways, in one run (10 minutes)
+bench: .venv/.dev ## our gateway beside npm smpp, smpplib, Kannel and the null gateways, in one sitting (10 minutes; BENCH_ARGS="--quick")
 	@scripts/test-tools
-	@$(BIN)/python bench/compare.py $(BENCH_ARGS)
+	@$(BIN)/python -m bench.compare.run $(BENCH_ARGS)
+
+bench-peers: ## install Kannel, so that make bench measures it too
+	@scripts/bench-peers
+
+bench-quick: .venv/.dev ## CPU an answer beside the null gateway, and beside what was recorded (under 2 minutes; BENCH_ARGS=--record)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.compare.quick $(BENCH_ARGS)
 
 conformance: .venv/.dev ## our gateway, npm smpp and smpplib judged by the conformance suite, into docs/conformance.md (15 minutes)
 	@scripts/test-tools

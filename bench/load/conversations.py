@@ -83,7 +83,7 @@ class Conversations:
 
     def next_lines(self, most: int, link: int) -> tuple[bytes, int]:
         """Up to so many second and later lines; and how many they are."""
-        made = []
+        made: list[bytes] = []
         while self._next_lines and len(made) < most:
             number = self._next_lines.popleft()
             step = self._step[number]

@@ -126,7 +126,7 @@ class Load:
     def settle(self, seconds: float) -> None:
         """Answer what comes, and send nothing yet."""
         end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
+        while time.monotonic() < end_s and not self.stop:
             self._once(GRAIN_S)
 
     def run(self, timeout_s: float, linger_s: float) -> str:

@@ -1,0 +1,110 @@
+"""What the benches make of their figures: who used what, which numbers text next, what the docs say."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bench.compare import docs, processes, quick
+from bench.compare.contenders import NPM, NULL_TWISTED, Contender
+from bench.compare.measure import BASE_MSISDN, Figures, Numbers
+
+OURS = Contender("cxmyd, none", [["cxmyd"]], 10)
+SOME = Figures(1000.0, 1.0, 5.0, 0.1, 0.02, 0.01, 100.0, 0.0, 0, 0)
+SPIN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
+
+
+def found(**rates: float) -> dict[str, dict[str, Any]]:
+    return {
+        name: docs.summary([asdict(replace(SOME, answers_per_s=rate, loadsmsc_per_s=1000.0))])
+        for name, rate in rates.items()
+    }
+
+
+def test_what_a_child_uses_is_its_parents() -> None:
+    """Whether the child still runs or has ended."""
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', '''{SPIN.format(0.2)}'''])\n"
+    still = f"subprocess.run([sys.executable, '-c', '''{SPIN.format(0.2)}import time; time.sleep(60)'''])"
+    with subprocess.Popen([sys.executable, "-c", child + still]) as process:
+        deadline_s = time.monotonic() + 30
+        while processes.cpu_s([process.pid]) < 0.4:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        each = processes.used(process.pid)
+        assert len(each) == 2
+        assert all(one.rss_mb > 1 for one in each.values())
+        for pid in each.keys() - {process.pid}:
+            subprocess.run(["kill", str(pid)], check=True)
+        process.kill()
+
+
+def test_no_number_texts_the_same_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all have had their turn, the bench waits; peers take everything for new."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    numbers = Numbers(100)
+    assert [numbers.take(OURS, 40), numbers.take(OURS, 60)] == [(BASE_MSISDN, 40), (BASE_MSISDN + 40, 60)]
+    assert not slept
+    assert numbers.take(OURS, 300) == (BASE_MSISDN, 100)
+    assert len(slept) == 2
+    assert max(slept) > 30
+    assert numbers.take(replace(OURS, name=NPM), 50) == (BASE_MSISDN, 50)
+
+
+def test_rounds_become_medians() -> None:
+    """What went wrong adds up."""
+    rounds = [asdict(replace(SOME, answers_per_s=rate, wrong=1)) for rate in (900.0, 2000.0, 1000.0)]
+    summary = docs.summary(rounds)
+    assert (summary["answers_per_s"], summary["least"], summary["most"]) == (1000, 900, 2000)
+    assert (summary["wrong"], summary["refused"], summary["loadsmsc_per_s"]) == (3, 0, None)
+
+
+def test_ratios_are_to_npm_and_to_the_null_gateway() -> None:
+    """Where they were measured."""
+    all_rows = dict(docs.rows(found(**{NPM: 500.0, NULL_TWISTED: 4000.0, "cxmyd, none": 2000.0})))
+    assert all_rows["cxmyd, none"][4:6] == ["4.00", "0.50"]
+    assert dict(docs.rows(found(ours=1.0)))["ours"][4:6] == ["", ""]
+
+
+def test_the_two_loads_are_held_against_each_other() -> None:
+    """Of ours only: of the null gateways the slower load is the bound."""
+    said = docs.agreement(found(**{"cxmyd, a": 950.0, "cxmyd, b": 700.0, NULL_TWISTED: 100.0}))
+    assert list(said) == ["cxmyd, a", "cxmyd, b"]
+    assert "agree within 10 %" in said["cxmyd, a"]
+    assert "DIFFER by -30%" in said["cxmyd, b"]
+
+
+def test_figures_stand_between_their_marks(tmp_path: Path) -> None:
+    """And nothing else on the page changes; a page without the marks is an error."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- figures:x -->\nold\n<!-- /figures -->\nb\n<!-- figures:y -->\n<!-- /figures -->\n"
+    )
+    docs.replace(page, "x", "new\n")
+    assert page.read_text().startswith("a\n<!-- figures:x -->\nnew\n<!-- /figures -->\nb\n<!-- figures:y -->")
+    with pytest.raises(SystemExit, match="figures:z"):
+        docs.replace(page, "z", "new\n")
+
+
+def test_the_picture_is_well_formed() -> None:
+    """With a bar and its figures for each contender."""
+    picture = ET.fromstring(docs.svg(found(a=7.0, b=500_000.0)))
+    assert len(picture.findall("{*}rect")) == 3
+    assert "500,000 · 0.1000 s" in [text.text for text in picture.findall("{*}text")]
+
+
+def test_dearer_than_recorded_is_an_exit_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this build of the interpreter; of another nothing is known, and nothing fails."""
+    record = tmp_path / "quick.json"
+    monkeypatch.setattr(quick, "RECORD", record)
+    assert quick.judged("a", 99.0) == 0
+    record.write_text(json.dumps({"a": {"ratio": 10.0}}))
+    assert [quick.judged("a", ratio) for ratio in (5.0, 11.4, 11.6)] == [0, 0, 1]
+    assert quick.judged("b", 99.0) == 0
+    assert quick.interpreter().startswith(sys.implementation.name)
