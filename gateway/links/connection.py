@@ -18,6 +18,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 
 from gateway.config.models import Timers
@@ -161,6 +162,7 @@ class Connection(Protocol):
         """`soon`: the event loop's call_soon where there is one; Twisted's timers cost ten times as much."""
         self.session = session
         self._wire: Any = None  # the transport; an ITCPTransport, which mypy cannot read
+        self._direct = False  # it is a socket of its own, without TLS
         self._owner = owner
         self._clock = clock
         self._soon: Soon = soon or (lambda call: clock.callLater(0, call))
@@ -182,6 +184,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         self._wire = self.transport
+        self._direct = isinstance(self._wire, TcpConnection)
         if hasattr(self._wire, "setTcpNoDelay"):  # transports in memory have none
             self._wire.setTcpNoDelay(True)
         self._wire.registerProducer(self, True)
@@ -355,7 +358,20 @@ class Connection(Protocol):
             self._owner.requests_left(self, waited_s, self._clock.seconds())
         data = self.session.data_to_send()
         if data and self._wire is not None:
-            self._wire.write(data)
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        """At once, where nothing waits before it: Twisted would ask the kernel first whether it may, and
+        write in the next turn of the loop.
+        """
+        wire = self._wire
+        if self._direct and wire.connected and not (wire.dataBuffer or wire._tempDataBuffer):
+            sent = wire.writeSomeData(data)
+            if sent == len(data):
+                return
+            if isinstance(sent, int):  # else an error, which Twisted will meet again
+                data = data[sent:]
+        wire.write(data)
 
     def _schedule_tick(self) -> None:
         """One timer, never later than the session's next deadline (it may be earlier: a tick that finds
