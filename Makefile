@@ -17,7 +17,7 @@ SEED ?=
 N ?= 1000
 SIM_ARGS ?=
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench-peers: ## install Kannel, so that make bench measures it too
 bench-quick: .venv/.dev ## CPU an answer beside the null gateway, and beside what was recorded (under 2 minutes; BENCH_ARGS=--record)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.compare.quick $(BENCH_ARGS)
+
+bench-scale: .venv/.dev ## CPU an answer by workers, Redis nodes, subscribers and binds; a worker's memory (6 minutes; BENCH_ARGS=--quick: 1)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.scale.run $(BENCH_ARGS)
 
 conformance: .venv/.dev ## our gateway, npm smpp and smpplib judged by the conformance suite, into docs/conformance.md (15 minutes)
 	@scripts/test-tools

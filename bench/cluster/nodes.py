@@ -105,25 +105,26 @@ class Node:
 
 
 class Cluster:
-    """`primaries` nodes that share the slots evenly, then as many replicas of theirs."""
+    """Primaries that share the slots evenly, then, with `replicas`, as many replicas of theirs."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], *, replicas: bool = True) -> None:
         self.nodes = nodes
+        self._primaries = len(nodes) // 2 if replicas else len(nodes)
         self.url = "redis+cluster://" + ",".join(node.address for node in nodes)
 
     def form(self) -> None:
         """Join nodes that know nothing of one another. Takes some 3 s."""
-        half = len(self.nodes) // 2
-        primaries, replicas = self.nodes[:half], self.nodes[half:]
+        count = self._primaries
+        primaries, replicas = self.nodes[:count], self.nodes[count:]
         for number, node in enumerate(primaries):
-            first, end = SLOTS * number // half, SLOTS * (number + 1) // half
+            first, end = SLOTS * number // count, SLOTS * (number + 1) // count
             node.call("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
         for number, node in enumerate(self.nodes):
             node.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for node in self.nodes[1:]:
             self.nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, node.port + BUS)
         until(lambda: all(len(self.known_to(node)) == len(self.nodes) for node in self.nodes))
-        for primary, replica in zip(primaries, replicas, strict=True):
+        for primary, replica in zip(primaries, replicas, strict=False):  # of no replicas none
             replica.call("CLUSTER", "REPLICATE", primary.id)
         until(self.is_well)
 
@@ -136,9 +137,9 @@ class Cluster:
             if not node.is_primary and not node.is_synced:
                 return False
             followed = {each["master_id"] for each in self.known_to(node).values()} - {"-"}
-            if 2 * len(followed) != len(self.nodes):
+            if len(followed) != len(self.nodes) - self._primaries:
                 return False
-        return 2 * sum(node.is_primary for node in self.nodes) == len(self.nodes)
+        return sum(node.is_primary for node in self.nodes) == self._primaries
 
     def known_to(self, node: Node) -> dict[str, dict[str, Any]]:
         """CLUSTER NODES, by the address of each."""
@@ -190,6 +191,8 @@ def running(
     port: int = 0,
     node_timeout_ms: int = 2000,
     program: str | None = None,
+    replicas: bool = True,
+    appendonly: bool = True,
     disk: Callable[[int, Path], AbstractContextManager[None]] = _plain,
 ) -> Iterator[Cluster]:
     """A formed cluster. `port`: of the first node, the others' follow; 0 takes free ones. `disk` puts
@@ -198,11 +201,11 @@ def running(
     program = program or shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         raise SystemExit("redis-server is not on the PATH: `make test` installs it")
-    count = 2 * primaries
+    count = 2 * primaries if replicas else primaries
     settings = {
         "bind": "127.0.0.1",
         "save": "",
-        "appendonly": "yes",
+        "appendonly": "yes" if appendonly else "no",
         "cluster-enabled": "yes",
         "cluster-node-timeout": str(node_timeout_ms),
         "cluster-require-full-coverage": "no",  # or all slots are down while one has no primary
@@ -219,7 +222,7 @@ def running(
         try:
             for node in nodes:
                 node.start()
-            cluster = Cluster(nodes)
+            cluster = Cluster(nodes, replicas=replicas)
             cluster.form()
             yield cluster
         finally:

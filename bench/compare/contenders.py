@@ -30,6 +30,8 @@ url = "{redis}"
 file = "{keys}"
 [data]
 dir = "{data}"
+[store]
+expected_subscribers = {subscribers}
 [http]
 listen = "127.0.0.1:{http}"
 [[smsc]]
@@ -85,11 +87,14 @@ class Site(NamedTuple):
     http: int
     redis_port: int
     redis_url: str
+    subscribers: int
 
     @classmethod
-    def on(cls, folder: Path, redis_port: int) -> "Site":
+    def on(cls, folder: Path, redis_port: int, subscribers: int, redis_url: str = "") -> "Site":
+        """`redis_url`: where the store is not that of `redis_port` alone."""
         smpp, http = free_ports(2)
-        return cls(folder, smpp, http, redis_port, f"redis://127.0.0.1:{redis_port}/0")
+        url = redis_url or f"redis://127.0.0.1:{redis_port}/0"
+        return cls(folder, smpp, http, redis_port, url, subscribers)
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,7 @@ def config_of(site: Site, dialog: Dialog = NONE, binds: int = 1) -> Path:
             smpp=site.smpp,
             carrier=dialog.carrier,
             binds=binds,
+            subscribers=site.subscribers,
         )
     )
     return path

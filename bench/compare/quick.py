@@ -40,8 +40,8 @@ def main(rounds: int, cxmyd: str, build: str | None, record: bool) -> None:
     build = build or interpreter()
     program = shlex.split(cxmyd)
     with tempfile.TemporaryDirectory(prefix="cxmyd-bench-") as name, server(Path(name)) as (port, pid):
-        site = Site.on(Path(name), port)
-        fill(site, rounds * OURS, program, texts=False)
+        site = Site.on(Path(name), port, rounds * OURS)
+        fill(site, program, texts=False)
         numbers = Numbers(rounds * OURS)
         pair = (null_twisted(site), NULL), (ours(site, NONE, program), OURS)
         found: list[list[Run]] = [[], []]

@@ -63,7 +63,7 @@ def main(
     if quick:
         rounds, subscribers = 1, subscribers // 3
     with tempfile.TemporaryDirectory(prefix="cxmyd-bench-") as name, server(Path(name)) as (port, pid):
-        site = Site.on(Path(name), port)
+        site = Site.on(Path(name), port, subscribers)
         rows = [each for each in everybody(site, programs) if not only or any(o in each.name for o in only)]
         if quick:
             rows = [shortened(each, QUICK) for each in rows]
@@ -90,7 +90,7 @@ def _measure(
     numbers = Numbers(subscribers)
     with Progress(console=results.console, transient=True) as progress:
         task = progress.add_task("filling the store", total=rounds * len(rows))
-        fill(site, subscribers, cxmyd)
+        fill(site, cxmyd)
         for number in range(rounds):
             for contender in rows:
                 progress.update(task, description=f"round {number + 1}: {contender.name}")

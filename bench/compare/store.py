@@ -39,10 +39,10 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def fill(site: Site, subscribers: int, cxmyd: Sequence[str], *, texts: bool = True) -> None:
+def fill(site: Site, cxmyd: Sequence[str], *, texts: bool = True) -> None:
     """Through the commands that operators use; and the `texts` that the peers look up."""
     start = int((datetime.now(UTC) - timedelta(days=3)).timestamp())
-    numbers = range(BASE_MSISDN, BASE_MSISDN + subscribers)
+    numbers = range(BASE_MSISDN, BASE_MSISDN + site.subscribers)
     _write(site.folder / "cells.csv", "mcc,mnc,area,cell,city", ["460,0,1,1,110000"])
     _write(
         site.folder / "subscribers.csv",

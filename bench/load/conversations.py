@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     expected: Sequence[str | None]
     service: str = "10086"
     ucs2: bool = False
-    ids: bool = False
+    ids: int = 0
 
 
 class Conversations:

@@ -46,10 +46,11 @@ def pdu(command_id: int, sequence: int, body: bytes = b"", status: int = 0) -> b
 
 
 def deliveries(
-    numbers: Iterable[int], first: int, line: bytes, *, service: str, data_coding: int, ids: bool
+    numbers: Iterable[int], first: int, line: bytes, *, service: str, data_coding: int, ids: int
 ) -> bytes:
     """A deliver_sm of `line` from each of the numbers, which have equally many digits: so all are of one
-    length. Sequence numbers count from `first`. `ids`: each has a receipted_message_id of its own.
+    length. Sequence numbers count from `first`. `ids`: but for 0, each has a receipted_message_id
+    that no other has, nor any in a run with other `ids` (up to 65,535).
     """
     tail = b"\0\0\1%b\0\0\0\0\0\0\0\0%b\0%b%b" % (
         service.encode(),
@@ -59,7 +60,7 @@ def deliveries(
     )
     made = []
     for sequence, number in enumerate(numbers, first):
-        tlv = b"\0\x1e\0\x09%08x\0" % sequence if ids else b""
+        tlv = b"\0\x1e\0\x0d%04x%08x\0" % (ids, sequence) if ids else b""
         made.append(b"%b\0\1\1%d%b%b" % (_NUMBER.pack(sequence), number, tail, tlv))
     head = HEADER.pack(12 + len(made[0]), DELIVER_SM, 0, 0)[:12]
     return head + head.join(made)

@@ -300,7 +300,12 @@ def is_right(found: dict[str, Any]) -> bool:
     "--text", default="CXMYD", help="What they write; several lines A|B: the next after each answer."
 )
 @click.option("--ucs2", is_flag=True, help="They write in UCS2.")
-@click.option("--ids", is_flag=True, help="Each message has a receipted_message_id: none is a redelivery.")
+@click.option(
+    "--ids",
+    type=click.IntRange(0, 0xFFFF),
+    default=0,
+    help="Each message has a receipted_message_id, another one in each run of another number here.",
+)
 @click.option("--expect", help="What an answer must contain, %m is its recipient; A|B: line by line.")
 @click.option("--window", default=100, help="deliver_sm without response on a bind.")
 @click.option(

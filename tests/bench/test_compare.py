@@ -14,6 +14,7 @@ import pytest
 from bench.compare import docs, processes, quick
 from bench.compare.contenders import NPM, NULL_TWISTED, Contender
 from bench.compare.measure import BASE_MSISDN, Figures, Numbers
+from bench.scale import docs as scale_docs
 
 OURS = Contender("cxmyd, none", [["cxmyd"]], 10)
 SOME = Figures(1000.0, 1.0, 5.0, 0.1, 0.02, 0.01, 100.0, 0.0, 0, 0)
@@ -108,3 +109,13 @@ def test_dearer_than_recorded_is_an_exit_status(tmp_path: Path, monkeypatch: pyt
     assert [quick.judged("a", ratio) for ratio in (5.0, 11.4, 11.6)] == [0, 0, 1]
     assert quick.judged("b", 99.0) == 0
     assert quick.interpreter().startswith(sys.implementation.name)
+
+
+def test_what_scales_is_beside_the_first_of_its_kind() -> None:
+    """With the share of each worker; who supervises them is none."""
+    one = {"name": "workers: 1", "cpu_us": 50.0, "each_us": [50.0], "redis_us": 9.0, "answers_per_s": 9.0}
+    one |= {"p99_ms": 1.0, "rss_mb": 90.0, "wrong": 0}
+    two = one | {"name": "workers: 2", "cpu_us": 55.0, "each_us": [0.1, 27.4, 27.5]}
+    first, second = scale_docs.rows([one, two])
+    assert first[:4] == ["workers: 1", "50.0", "1.00", "50.0"]
+    assert second[:4] == ["workers: 2", "55.0", "1.10", "27.4 + 27.5"]

@@ -77,10 +77,10 @@ def test_a_delivery_is_a_deliver_sm_from_the_subscriber() -> None:
 
 def test_what_makes_a_message_a_new_one_can_be_sent_along() -> None:
     """The receipted_message_id is the message's own."""
-    conversations = Conversations(PLAN._replace(ids=True, subscribers=1))
+    conversations = Conversations(PLAN._replace(ids=0xAB, subscribers=1))
     first, second = read(conversations.begin([0.0, 0.0], 1))
-    assert first[3].endswith(b"CXMYD\0\x1e\0\x0900000001\0")
-    assert second[3].endswith(b"CXMYD\0\x1e\0\x0900000002\0")
+    assert first[3].endswith(b"CXMYD\0\x1e\0\x0d00ab00000001\0")
+    assert second[3].endswith(b"CXMYD\0\x1e\0\x0d00ab00000002\0")
     assert first[3][:20] == second[3][:20]
 
 
