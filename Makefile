@@ -17,7 +17,7 @@ SEED ?=
 N ?= 1000
 SIM_ARGS ?=
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ conformance: .venv/.dev ## our gateway, npm smpp and smpplib judged by the confo
 	@scripts/test-tools
 	@$(MAKE) --no-print-directory $(NPM_PEER)/node_modules/.package-lock.json
 	@$(BIN)/python -m bench.conformance.compare $(BENCH_ARGS)
+
+bench-stages: .venv/.dev ## microseconds of a message by stage, and a flame graph (2 minutes; BENCH_ARGS="--before OTHER/cxmyd --docs")
+	@scripts/test-tools
+	@$(BIN)/python -m bench.stages.run $(BENCH_ARGS)
 
 bench-store: bench-store-memory bench-store-ingest bench-store-query bench-store-docs ## all of the store's benches (15 minutes; BENCH_ARGS=--quick: 4)
 

@@ -44,7 +44,7 @@ binds = {binds}
 reconnect_max_s = 0.2
 [carrier.{carrier}]
 numbers = ["10086"]
-queries_per_day = 0
+queries_per_day = 1000
 """
 KANNEL: Final = """
 group = core
