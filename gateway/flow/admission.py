@@ -23,7 +23,7 @@ from math import ceil, inf
 #: about four times as long in all, so that it is answered within a second.
 TURN_S, JUDGED_S = 0.1, 0.5
 #: Fewer do not fill the round trips; more than the highest are a gigabyte of Python.
-LOWEST, FIRST, HIGHEST = 200, 1_000, 5_000
+LOWEST, FIRST, HIGHEST = 200, 1_500, 5_000
 #: What an answer may wait until it leaves, how often that is judged, and how many of a route that is slower
 #: than they may wait.
 LEAVING_S, ROUTE_JUDGED_S = 0.2, 0.1

@@ -60,7 +60,24 @@ class Route:
     receipts: int
     command_id: int
     connections: list[Connection] = field(default_factory=list)
+    turn: int = 0
     kept: dict[tuple[str, Address, int], Encoded] = field(default_factory=dict)
+
+    def choose(self) -> Connection | None:
+        """The less loaded of two, in turn: as good as the least loaded of all (Mitzenmacher, The Power of Two
+        Choices, 2001), at a cost that does not grow with the binds.
+        """
+        connections = self.connections
+        count = len(connections)
+        if count == 1:
+            return connections[0] if connections[0].usable else None
+        if count > 1:
+            self.turn = at = (self.turn + 1) % count
+            one, other = connections[at], connections[(at + (count >> 1)) % count]
+            if one.usable and other.usable:
+                return one if one.load <= other.load else other
+        usable = [connection for connection in connections if connection.usable]
+        return min(usable, key=_load) if usable else None
 
     def encoded(self, part: Part, source: Address, version: int) -> Encoded:
         return sm_template(
@@ -120,17 +137,14 @@ class Routes:
         return self.choose(route) is not None
 
     def choose(self, route: str) -> tuple[Route, Connection] | None:
-        """The least loaded connection of the route, else of another link of the same carrier."""
+        """A connection of the route with little to do, else of another link of the same carrier."""
         own = self._routes.get(route)
         if own is None:
             return None
         for one in (own, *map(self._routes.__getitem__, own.others)) if own.others else (own,):
-            connections = one.connections
-            if len(connections) == 1 and connections[0].usable:
-                return one, connections[0]
-            usable = [c for c in connections if c.usable]
-            if usable:
-                return one, min(usable, key=_load)
+            connection = one.choose()
+            if connection is not None:
+                return one, connection
         return None
 
     def send_then(self, route: str, mt: Mt, then: Callable[[Outcome], None]) -> None:

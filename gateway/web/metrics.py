@@ -43,11 +43,8 @@ class Metrics:
         self.guessing_total = Counter(
             "cxmyd_guessing_alarms", "Same wrong digits on many numbers", ("carrier",), registry=registry
         )
-        self.not_queries_total = Counter(
-            "cxmyd_not_queries",
-            "Requests that were no queries, by kind",
-            ("route", "kind"),
-            registry=registry,
+        self.not_queries_total = Counts(
+            "cxmyd_not_queries", "Requests that were no queries, by kind", ("route", "kind"), registry
         )
         self.long_messages = Counter(
             "cxmyd_long_messages",
@@ -139,7 +136,7 @@ class Metrics:
         ]
 
     def not_a_query(self, route: str, kind: str, count: int) -> None:
-        self.not_queries_total.labels(route, kind).inc(count)
+        self.not_queries_total.add(route, kind, count=count)
 
     def long_message(self, result: str, count: int) -> None:
         self.long_messages.labels(result).inc(count)
