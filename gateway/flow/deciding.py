@@ -50,7 +50,7 @@ _Default = TypeVar("_Default", Carrier, None)
 Known = bytes | History
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Saying:
     """What to do with one message: `text` None is by rule no answer, `state` None leaves the dialog as is."""
 
@@ -62,6 +62,26 @@ class Saying:
     ahead: bool  # store the state before the text leaves, so that the reply is understood whatever happens
     before_ttl_s: int  # of the state as it was, should the text not leave after all
     guessed: int  # subscribers on whom these wrong digits were tried, when that is an alarm; else 0
+
+    def __init__(  # noqa: PLR0917 -- see above
+        self,
+        text: str | None,
+        state: bytes | None,
+        state_ttl_s: int,
+        reason: str,
+        awaits_reply: bool,
+        ahead: bool,
+        before_ttl_s: int,
+        guessed: int,
+    ) -> None:
+        self.text = text
+        self.state = state
+        self.state_ttl_s = state_ttl_s
+        self.reason = reason
+        self.awaits_reply = awaits_reply
+        self.ahead = ahead
+        self.before_ttl_s = before_ttl_s
+        self.guessed = guessed
 
 
 #: With the state to store (None: it did not change), its time limit in seconds, and that of the state as it

@@ -32,7 +32,7 @@ async def awaited(call: Callable[[Then[Any]], None]) -> Any:
     return outcome
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Turn:
     """A subscriber's turn: what the store knows, and the lease under which we may answer.
 
@@ -45,6 +45,20 @@ class Turn:
     record: bytes | None
     good_until_s: float  # monotonic; an answer that has not left by then belongs to whoever has the turn next
     older: bytes | None = None
+
+    def __init__(
+        self,
+        token: bytes,
+        state: bytes,
+        record: bytes | None,
+        good_until_s: float,
+        older: bytes | None = None,
+    ) -> None:
+        self.token = token
+        self.state = state
+        self.record = record
+        self.good_until_s = good_until_s
+        self.older = older
 
 
 class Answered(NamedTuple):

@@ -53,19 +53,26 @@ class BindRequested:
     pdu: p.Bind
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Incoming:
     """A request of the peer, to be answered by `respond` (an alert_notification has no answer)."""
 
     pdu: p.Pdu
 
+    def __init__(self, pdu: p.Pdu) -> None:
+        self.pdu = pdu
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class Response:
     """The answer to a request of ours, its response or a generic_nack; `context` came with the request."""
 
     context: Any
     pdu: p.Pdu
+
+    def __init__(self, context: Any, pdu: p.Pdu) -> None:
+        self.context = context
+        self.pdu = pdu
 
 
 @dataclass(slots=True)
