@@ -37,10 +37,11 @@ class Connection:
     def __init__(self, taken: socket.socket, session: Session, poll: select.epoll) -> None:
         self.session = session
         self._socket, self._poll = taken, poll
+        self.fd = taken.fileno()
         self._out: list[bytes] = []
         self._left = b""
         self.is_closed = False
-        poll.register(taken.fileno(), select.EPOLLIN)
+        poll.register(self.fd, select.EPOLLIN)
 
     @property
     def room(self) -> bool:
@@ -64,29 +65,32 @@ class Connection:
             self._out.append(data)
 
     def flush(self) -> None:
-        if self._out or self._left:
-            had = bool(self._left)
-            data = b"".join((self._left, *self._out)) if had or len(self._out) > 1 else self._out[0]
+        if self._out:
+            data = b"".join((self._left, *self._out)) if self._left or len(self._out) > 1 else self._out[0]
             self._out.clear()
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self.close()
-                return
-            self._left = data[sent:]
-            if had != bool(self._left):
-                self._poll.modify(
-                    self._socket.fileno(), select.EPOLLIN | (select.EPOLLOUT if self._left else 0)
-                )
+            self._send(data)
+        elif self._left:
+            self._send(self._left)
         if self.session.ends and not self._left:
             self.close()
+
+    def _send(self, data: bytes) -> None:
+        had = bool(self._left)
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        self._left = data[sent:]
+        if had != bool(self._left):
+            self._poll.modify(self.fd, select.EPOLLIN | (select.EPOLLOUT if self._left else 0))
 
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
-            self._poll.unregister(self._socket.fileno())
+            self._poll.unregister(self.fd)
             self._socket.close()
 
 
@@ -106,6 +110,7 @@ class Load:
         self._poll = select.epoll()
         self._poll.register(listener.fileno(), select.EPOLLIN)
         self._by_fd: dict[int, Connection] = {}
+        self._receivers: list[Connection] = []
         self._links = count(1)
         self._ids: Iterator[bytes] = map(b"%010d\0".__mod__, count(1))
         self._conversations, self._schedule = conversations, schedule
@@ -117,7 +122,7 @@ class Load:
 
     def wait_bound(self, timeout_s: float) -> bool:
         deadline_s = time.monotonic() + timeout_s
-        while len(self._receivers()) < self._binds:
+        while len(self._receivers) < self._binds:
             if time.monotonic() > deadline_s or self.stop:
                 return False
             self._once(GRAIN_S)
@@ -143,7 +148,7 @@ class Load:
                 return "timeout"
             if self.stop:
                 return "signal"
-            if not self._receivers():
+            if not self._receivers:
                 return "disconnected"
             self._once(self._wait_s(now_s))
 
@@ -163,43 +168,57 @@ class Load:
         self._schedule = self._schedule._replace(messages=0)
         for connection in self._by_fd.values():
             connection.write(connection.session.request(pdus.UNBIND))
+            connection.flush()
         deadline_s = time.monotonic() + 0.5
         while self._by_fd and time.monotonic() < deadline_s:
             self._once(GRAIN_S)
 
-    def _receivers(self) -> list[Connection]:
-        return [each for each in self._by_fd.values() if each.session.takes_messages]
-
     def _has_room(self) -> bool:
-        return any(each.session.unacked < self._window and each.room for each in self._receivers())
+        return any(each.session.unacked < self._window and each.room for each in self._receivers)
 
     def _once(self, wait_s: float) -> None:
         """One turn: read what has come, send what is due."""
-        if wait_s > 0:  # epoll alone counts in whole milliseconds
+        if wait_s < GRAIN_S:  # epoll by itself counts in whole milliseconds
             select.select([self._poll], [], [], wait_s)
-        events = self._poll.poll(0)
+            wait_s = 0
+        events = self._poll.poll(wait_s)
         now_s = time.monotonic()
+        touched = {fd for fd, _ in events}
+        calls = self._listener.fileno() in touched
+        touched.discard(self._listener.fileno())
         for fd, event in events:
-            if fd == self._listener.fileno():
-                self._accept()
-            elif event & ~select.EPOLLOUT:
-                self._by_fd[fd].read(now_s)
+            if fd in touched and event & ~select.EPOLLOUT:
+                connection = self._by_fd[fd]
+                received = connection.session.takes_messages
+                connection.read(now_s)
+                if received != connection.session.takes_messages or connection.is_closed:
+                    self._note_receivers()
         if now_s >= self._start_s:
-            self._send(time.monotonic())
-        for fd, connection in list(self._by_fd.items()):
+            touched.update(self._send(time.monotonic()))
+        for fd in touched:
+            connection = self._by_fd[fd]
             if not connection.is_closed:
                 connection.flush()
             if connection.is_closed:
                 del self._by_fd[fd]
                 self.disconnects += connection.session.receives and not connection.session.ends
+                self._note_receivers()
+        if calls:  # last, since it may take the number of one that has just been closed
+            self._accept()
 
-    def _send(self, now_s: float) -> None:
+    def _note_receivers(self) -> None:
+        self._receivers = [
+            each for each in self._by_fd.values() if each.session.takes_messages and not each.is_closed
+        ]
+
+    def _send(self, now_s: float) -> list[int]:
+        """The connections that have something to write."""
         conversations, schedule = self._conversations, self._schedule
         new = max(0, schedule.due(now_s - self._start_s, conversations.started, conversations.open))
         lines = conversations.lines_due if schedule.messages else 0
         if not new and not lines:
-            return
-        receivers = self._receivers()
+            return []
+        receivers = self._receivers
         self._turn += 1
         first = self._turn % len(receivers) if receivers else 0
         receivers = receivers[first:] + receivers[:first]
@@ -214,6 +233,7 @@ class Load:
                 new -= fresh
             session.unacked += taken + fresh
             connection.write(data)
+        return [each.fd for each in receivers]
 
     def _accept(self) -> None:
         try:
@@ -224,7 +244,8 @@ class Load:
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = (next(self._links) - 1) % 255 + 1
         session = Session(link, self._conversations, self._ids)
-        self._by_fd[taken.fileno()] = Connection(taken, session, self._poll)
+        connection = Connection(taken, session, self._poll)
+        self._by_fd[connection.fd] = connection
         self.connects += 1
 
 
