@@ -4,6 +4,7 @@ Called by the benches.
 """
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -118,10 +119,6 @@ class Contender:
     def is_ours(self) -> bool:
         return self.name.startswith("cxmyd")
 
-    @property
-    def is_null(self) -> bool:
-        return self.name.startswith("null")
-
 
 class Dialog(NamedTuple):
     """One of ours: the carrier's profile, and a conversation with it."""
@@ -138,6 +135,15 @@ INLINE: Final = Dialog("id-inline", "china-unicom", [f"CXMYD#{ID_LAST4}"], [CITY
 PROMPT: Final = Dialog(
     "prompt-for-id", "china-mobile", ["CXMYD", ID_LAST4], ["证件号码的后四位", CITY], "【中国移动】"
 )
+
+
+def program(words: str) -> list[str]:
+    """A command line of ours, so that it can be started from any folder."""
+    first, *rest = shlex.split(words)
+    found = shutil.which(first)
+    if found is None:
+        raise SystemExit(f"{first}: there is no such command")
+    return [str(Path(found).absolute()), *rest]
 
 
 def everybody(site: Site, programs: dict[str, list[str]]) -> list[Contender]:

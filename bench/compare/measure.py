@@ -176,12 +176,12 @@ class Figures:
     foreign_cores: float
     refused: int  # for the time being; the load does not send them again
     wrong: int
-    loadsmsc_per_s: float | None = None
-    loadsmsc_wrong: int | None = None
+    loadsmsc_per_s: float
+    loadsmsc_wrong: int
 
 
 def measure(site: Site, redis_pids: Sequence[int], contender: Contender, numbers: Numbers) -> Figures:
-    """Closed loop, then half that rate in an open loop; ours and the bounds with the other load too."""
+    """Closed loop, half that rate in an open loop, and the closed loop by the other load."""
     closed = load(site, redis_pids, contender, *numbers.take(contender, contender.messages))
     rate = max(1.0, closed.found["answers_per_s"] / 2)
     half = load(
@@ -191,9 +191,7 @@ def measure(site: Site, redis_pids: Sequence[int], contender: Contender, numbers
         *numbers.take(contender, int(rate * HALF_S)),
         options=["--rate", str(rate)],
     )
-    judged = None
-    if contender.is_ours or contender.is_null:
-        judged = loadsmsc(site, redis_pids, contender, *numbers.take(contender, contender.messages))
+    judged = loadsmsc(site, redis_pids, contender, *numbers.take(contender, contender.messages))
     answers = max(1, closed.found["answers"]) / 1000
     return Figures(
         closed.found["answers_per_s"],
@@ -206,6 +204,6 @@ def measure(site: Site, redis_pids: Sequence[int], contender: Contender, numbers
         closed.foreign_cores,
         closed.found["nacked"] + half.found["nacked"],
         closed.wrong + half.wrong,
-        judged.found["answers_per_s"] if judged else None,
-        judged.wrong if judged else None,
+        judged.found["answers_per_s"],
+        judged.wrong,
     )

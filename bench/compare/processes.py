@@ -6,7 +6,7 @@ Invariant: whatever is started here ends with the bench. Called by the benches.
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,19 +26,20 @@ class Used(NamedTuple):
 
 
 def used(pid: int) -> dict[int, Used]:
-    """By a process and all that come from it; what has gone is not in it."""
+    """By a process and all that come from it."""
     found: dict[int, Used] = {}
     waiting = [pid]
     while waiting:
         each = waiting.pop()
         try:
             name, _, rest = Path(f"/proc/{each}/stat").read_text().rpartition(")")
-            run_ns = 0
+        except OSError:
+            continue
+        run_ns = 0
+        with suppress(OSError):  # one that has ended and is not waited for yet has no more than the first
             for task in Path(f"/proc/{each}/task").iterdir():
                 waiting += map(int, (task / "children").read_text().split())
                 run_ns += int((task / "schedstat").read_text().split()[0])
-        except OSError:
-            continue
         user, system, users, systems, *_ = (int(ticks) / _TICKS_PER_S for ticks in rest.split()[11:15])
         # ticks are coarse, and the finer figure is without threads that have ended
         own_s = max(user + system, run_ns / 1e9)

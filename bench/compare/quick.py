@@ -8,7 +8,6 @@ processes do to caches and clocks makes answers dearer, never cheaper. Exit stat
 
 import json
 import platform
-import shlex
 import sys
 import sysconfig
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 import click
 
-from bench.compare.contenders import CXMYD, NONE, Contender, Site, null_twisted, ours
+from bench.compare.contenders import CXMYD, NONE, Contender, Site, null_twisted, ours, program
 from bench.compare.measure import Numbers, Run, load
 from bench.compare.startup import startup
 from bench.compare.store import fill, server
@@ -38,17 +37,17 @@ DEARER: Final = 0.15
 def main(rounds: int, cxmyd: str, build: str | None, record: bool) -> None:
     """Compare CPU an answer with what was recorded; exit 1 beyond 15 %."""
     build = build or interpreter()
-    program = shlex.split(cxmyd)
+    command = program(cxmyd)
     with tempfile.TemporaryDirectory(prefix="cxmyd-bench-") as name, server(Path(name)) as (port, pid):
         site = Site.on(Path(name), port, rounds * OURS)
-        fill(site, program, texts=False)
+        fill(site, command, texts=False)
         numbers = Numbers(rounds * OURS)
-        pair = (null_twisted(site), NULL), (ours(site, NONE, program), OURS)
+        pair = (null_twisted(site), NULL), (ours(site, NONE, command), OURS)
         found: list[list[Run]] = [[], []]
         for _ in range(rounds):
             for (contender, messages), runs in zip(pair, found, strict=True):
                 runs.append(_run(site, pid, contender, messages, numbers))
-        starts = startup(site, program)
+        starts = startup(site, command)
     null_us, ours_us = (min(each.cpu_us for each in runs) for runs in found)
     figures = {
         "ratio": round(ours_us / null_us, 2),

@@ -6,7 +6,6 @@ checks every answer's recipient and text. Ours are judged by `loadsmsc` (C, inde
 of one run only: absolute figures are this machine's, this minute's. `make bench` calls it.
 """
 
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from bench.compare.contenders import (
     Contender,
     Site,
     everybody,
+    program,
     shortened,
 )
 from bench.compare.measure import Figures, Numbers, measure
@@ -41,7 +41,7 @@ QUICK: Final = 6
 @click.option("--subscribers", default=250_000)
 @click.option("--only", multiple=True, help="Contenders whose name contains this.")
 @click.option("--cxmyd", default=CXMYD, help="Ours, as it is started.")
-@click.option("--compiled", help="Another build of ours, for rows of its own.")
+@click.option("--compiled", help="Another build of ours, such as build/compiled/cxmyd, for rows of its own.")
 @click.option("--quick", is_flag=True, help="One short round.")
 @click.option("--docs", "into_docs", is_flag=True, help="Into docs/performance.md and its picture.")
 def main(
@@ -57,9 +57,9 @@ def main(
     """Measure all contenders in turn, ROUNDS times; print medians, write bench/results/compare.json."""
     subprocess.run(["make", "-s", "-C", str(LOADSMSC)], check=True)
     subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=PEERS / "node", check=True)
-    programs = {"cxmyd": shlex.split(cxmyd)}
+    programs = {"cxmyd": program(cxmyd)}
     if compiled:
-        programs["cxmyd compiled"] = shlex.split(compiled)
+        programs["cxmyd compiled"] = program(compiled)
     if quick:
         rounds, subscribers = 1, subscribers // 3
     with tempfile.TemporaryDirectory(prefix="cxmyd-bench-") as name, server(Path(name)) as (port, pid):

@@ -7,7 +7,6 @@ cores rates say little about workers and nodes (they share the cores with the lo
 `make bench-scale` calls it.
 """
 
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any, Final
 import click
 
 from bench.cluster import nodes
-from bench.compare.contenders import CXMYD, NONE, Dialog, Site, ours
+from bench.compare.contenders import CXMYD, NONE, Dialog, Site, ours, program
 from bench.compare.measure import BASE_MSISDN, Run, load
 from bench.compare.store import server
 from bench.scale import docs
@@ -131,7 +130,7 @@ def main(
     """Compare workers, nodes, subscribers and binds; write bench/results/scale.json."""
     if quick:
         rounds, messages, most = 1, messages // 3, 5
-    bench = Bench(shlex.split(cxmyd), rounds, messages)
+    bench = Bench(program(cxmyd), rounds, messages)
     comparisons: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "workers": lambda: by_workers(bench),
         "nodes": lambda: by_nodes(bench),
