@@ -2,10 +2,10 @@
 run, beside the recorded multiple.
 
 The null gateway (Twisted, struct only) and ours take turns. Of each the cheapest round counts: what other
-processes do to caches and clocks makes answers dearer, never cheaper. In ten runs on two cores of which others
-kept 1.1 to 1.8 busy, the ratio of the cheapest rounds was 21.7 to 24.3, that of medians 20.3 to 25.9. Exit status
-1 where ours is more than 15 % dearer than recorded for this build of the interpreter; `--record` records.
-`make bench-quick` calls it.
+processes do to caches and clocks makes answers dearer, never cheaper. In ten runs on two cores of which
+others kept 1.1 to 1.8 busy, the ratio of the cheapest rounds was 21.7 to 24.3, that of medians 20.3 to 25.9.
+Exit status 1 where ours is more than 15 % dearer than recorded for this build of the interpreter; `--record`
+records. `make bench-quick` calls it.
 """
 
 import json
