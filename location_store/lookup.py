@@ -238,7 +238,7 @@ def _visited(rows: list[Row], needed_min: float, window: Window) -> tuple[int, .
             first, last = max(first, start), min(last, stop)  # noqa: PLW2901 -- the part inside
             dwell = last - first - _absence(silences, first, last)
         else:
-            dwell = last - first - absent
+            dwell = float(last - first - absent)
         if before >= 0:
             half = (first - left) / 2
             half = min(half, MAX_HALF_GAP_MIN)

@@ -113,8 +113,8 @@ class Attempt:
                 self._send(saying.text)
         except StoreError as error:
             self._failed(error)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._broke(error)
+        except Exception as fault:  # noqa: BLE001 - as above
+            self._broke(fault)
 
     def _kept(self, ours: int | StoreError) -> None:
         if isinstance(ours, StoreError):
@@ -186,8 +186,8 @@ class Attempt:
             result = await rest
         except StoreError as error:
             self._failed(error)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._broke(error)
+        except Exception as fault:  # noqa: BLE001 - as above
+            self._broke(fault)
         else:
             if result is not None:
                 self.end(result)

@@ -297,8 +297,8 @@ class Node:
                     if not self._away:
                         self._drop(str(error))
                     return
-                except StoreError as error:
-                    self._refusing = str(error)
+                except StoreError as refusal:
+                    self._refusing = str(refusal)
                 else:
                     self._refusing = ""
                 self._judge()

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -106,12 +106,14 @@ class RedisTurns:
         self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool
     ) -> Turn | Answered | Busy | Behind:
         key, bucket, mark = state_key(older), bucket_key(older), mark_key(older, digest)
-        turn, state, record, marked = await asyncio.gather(
+        calls: list[Awaitable[Any]] = [
             self.begin(who, digest, fresh=fresh),
             self._calls.call(key, b"GET", key),
             self._calls.call(bucket, b"HGET", bucket, older.field),
             self._calls.call(mark, b"GET", mark),
-        )
+        ]
+        turn: Begun
+        turn, state, record, marked = await asyncio.gather(*calls)
         if not isinstance(turn, Turn):
             return turn
         if marked == b"1" or (marked and fresh):  # by a process that does not know the new key yet

@@ -8,7 +8,6 @@ import pytest
 from gateway.flow.deciding import carrier_of
 from gateway.flow.intake import Intake, Line
 from gateway.flow.messages import Mo
-from gateway.redis.turns import RedisParts
 from gateway.smpp.constants import Tlv
 from gateway.smpp.pdu import Address, DeliverSm
 from gateway.sms.alphabets import Codings
@@ -22,12 +21,7 @@ def intake(tmp_path: Path) -> Intake:
     """An intake without a store, which messages of one part do not need."""
     names = pseudonyms(tmp_path)
     nowhere: Any = None
-    return Intake(
-        parts=RedisParts(nowhere, names.subkeys("parts"), lambda what, count: None),
-        pseudonyms=names,
-        numbers={"10086": PROMPT},
-        default_country="CN",
-    )
+    return Intake(parts=nowhere, pseudonyms=names, numbers={"10086": PROMPT}, default_country="CN")
 
 
 def deliver(text: bytes = b"CXMYD", **fields: object) -> DeliverSm:
