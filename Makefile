@@ -16,8 +16,11 @@ FUZZ_ARGS ?=
 SEED ?=
 N ?= 1000
 SIM_ARGS ?=
+SEEDS ?=
+COMPILED_TESTS := tests/dialog tests/flow tests/links tests/redis tests/smpp tests/sms tests/web \
+	$(addprefix tests/location_store/test_,lookup.py msisdn.py pseudonyms.py record.py rotation.py stays.py subscribers.py visited.py window.py)
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies compiled test-compiled wheel wheel-compiled lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -141,6 +144,20 @@ pictures: .venv/.dev ## take the pictures of the documentation from the running 
 
 replies: .venv/.runtime ## write what subscribers are told into docs/dialog.md
 	@$(BIN)/python scripts/replies
+
+compiled: .venv/.dev ## build/compiled/cxmyd: the same source with its hot modules compiled, a quarter less CPU an answer (2 minutes)
+	@scripts/compiled
+
+test-compiled: compiled ## the tests of the compiled modules, and some of the simulation, on build/compiled
+	@scripts/test-tools
+	@cd build/compiled && export PYTHONPATH="$$PWD" && $(CURDIR)/$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(COMPILED_TESTS))
+	@cd build/compiled && export PYTHONPATH="$$PWD" && $(CURDIR)/$(BIN)/python -m sim --seeds $(or $(SEEDS),20)
+
+wheel: .venv/.runtime ## dist/: a wheel for every platform
+	@$(BIN)/python -m hatchling build -t wheel -d dist
+
+wheel-compiled: .venv/.dev ## dist/: a wheel for this platform and Python, the hot modules compiled
+	@scripts/wheel dist
 
 lock: .venv/.runtime ## resolve the dependencies of pyproject.toml again, with hashes
 	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock

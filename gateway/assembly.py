@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from gateway import status
+from gateway.compiled import COMPILED
 from gateway.config import Config, Listen, Smsc
 from gateway.config.models import Timers
 from gateway.dialog.carrier import Carrier
@@ -143,6 +144,7 @@ class Parts:
         return {
             "ready": ready,
             "draining": self.receiving.draining,
+            "compiled": COMPILED,
             "store_up": self.calls.up,
             "store_problem": self.calls.problem,
             "messages_in_flight": self.receiving.in_flight

@@ -1,7 +1,7 @@
 """The command `cxmyd`: its list of commands, and the one place where errors become an exit status.
 
 Invariant: status 0 done, 1 refused or failed with one clear line on stderr, 2 wrong usage, 130 interrupted.
-Imports nothing but click; each command's module is imported when it is called.
+Imports little but click; each command's module is imported when it is called.
 """
 
 import os
@@ -12,6 +12,7 @@ import click
 
 from gateway.admin.lazy import Lazy, LazyGroup
 from gateway.admin.options import config_option
+from gateway.compiled import COMPILED
 from gateway.errors import GatewayError, printable
 from location_store.errors import StoreError
 
@@ -82,7 +83,9 @@ class Root(LazyGroup):
     epilog="Status: 0 done, 1 refused or failed, 2 wrong usage. Most commands take -c, reading ones --json.",
 )
 @config_option
-@click.version_option(package_name="cxmyd", prog_name="cxmyd")
+@click.version_option(
+    package_name="cxmyd", prog_name="cxmyd", message=f"%(prog)s, version %(version)s{', compiled' * COMPILED}"
+)
 def main() -> None:
     """Text CXMYD to your carrier and learn which cities your phone has been to."""
 
