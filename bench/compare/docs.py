@@ -17,6 +17,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "performance.md"
 PICTURE: Final = DOCS / "pictures" / "bench.svg"
 AGREE: Final = 0.10
+BUSY: Final = 0.3
 COLUMNS: Final = (
     *("answers/s", "least", "most", "loadsmsc", "x npm", "x null", "p50 ms", "p99 ms"),
     *("CPU s", "Redis", "RSS MB", "foreign", "refused", "wrong"),
@@ -110,11 +111,17 @@ def write(found: Mapping[str, Any] | None) -> None:
     source = (
         f"\n{MEANING}\n\n"
         f"Medians of {found['rounds']} rounds, {found['subscribers']:,} subscribers; {run['machine']}, "
-        f"{run['at'][:10]}, CPython {run['python']}.\n"
+        f"{run['at'][:10]}, CPython {run['python']}.{_busy(medians)}\n"
     )
     table = markdown(["contender", *COLUMNS], ([name, *row] for name, row in rows(medians)))
     replace(PAGE, "bench", f"{table}{source}\n{said}")
     PICTURE.write_text(svg(medians), encoding="utf-8")
+
+
+def _busy(found: Summary) -> str:
+    """Whether to warn of the figures."""
+    most = max(each["foreign_cores"] for each in found.values())
+    return f" The machine was busy with something else (up to {most:.1f} cores)." if most > BUSY else ""
 
 
 def svg(found: Summary) -> str:
