@@ -151,11 +151,12 @@ class Calls:
         node, command = self._route(key), pack(args)
         try:
             return await self._confirmed(node, command, False)
-        except _NOT_CARRIED_OUT as refusal:
-            return await self._again(key, command, node, refusal, self._confirmed)
+        except _NOT_CARRIED_OUT as error:
+            refusal = error
         except StoreUnavailable:
             self._refresh_soon()
             raise
+        return await self._again(key, command, node, refusal, self._confirmed)
 
     def _troubled(self, node: Node, key: bytes, command: bytes, take: Take, error: StoreError) -> None:
         """A call has failed at this node."""
@@ -300,12 +301,14 @@ async def ask_whether_alive(node: Node, library: str) -> None:
     """Whether the node would take a call of ours now; with our library, which is loaded where it lacks."""
     try:
         await node.handshake_call("FCALL", ALIVE, 0)
+        return
     except FunctionMissingError:
-        await load_library(node, library)
+        pass
     except StoreRefused as error:
         if "unknown command" in str(error):
             raise StoreRefused(f"Redis 7.0 or newer is needed (its FCALL says: {error})") from error
         raise
+    await load_library(node, library)
 
 
 async def load_library(node: Node, library: str) -> None:
