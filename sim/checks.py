@@ -56,7 +56,9 @@ def kept(run: Run, message: Message) -> list[str]:
         each.person is person and id(each.message) in run.history.acknowledged_s
         for each in run.history.questions
     )
-    answered = sum(bool(case.answers) for case in _cases(run, person.number))
+    answered = sum(
+        bool(case.answers) for case in _cases(run, person.number) if case.asked.message.state != "refused"
+    )
     tag = tag_of(person.who).encode()
     parked = (run.parked(b"q") + run.parked(b"x")).count(tag)
     if acknowledged > answered + parked:
@@ -245,22 +247,31 @@ def _fits(answer: Answer, asked: Asked) -> bool:
 
 
 def _cases(run: Run, number: str) -> list[Case]:
-    """A person's questions with their answers: each goes to the oldest unanswered question that it fits, or
-    else is a further one of the latest that it fits.
+    """A person's questions with their answers: each goes to the oldest unanswered question that it fits (to
+    one of which a copy was refused only if no other is left), or else is a further one of the latest that it
+    fits.
     """
     person = run.phones[number].person
     questions = [asked for asked in run.history.questions if asked.person is person]
-    cases = [Case(asked, []) for asked in questions if asked.message.state != "refused"]  # it was malformed
+    cases = [Case(asked, []) for asked in questions if _may_have_come_whole(run, asked.message)]
     for answer in run.history.answers:
         if answer.person is not person:
             continue
         fitting = [case for case in cases if case.asked.at_s <= answer.at_s and _fits(answer, case.asked)]
         unanswered = [case for case in fitting if not case.answers]
         if unanswered:
-            unanswered[0].answers.append(answer)
+            min(unanswered, key=lambda case: case.asked.message.state == "refused").answers.append(answer)
         elif fitting:
             fitting[-1].answers.append(answer)
     return cases
+
+
+def _may_have_come_whole(run: Run, message: Message) -> bool:
+    """Not if it was malformed. But an SMSC that is told so of one copy gives the message up, and a copy that
+    came before, or beside it, may have been whole.
+    """
+    refusals = run.history.refusals[id(message)]
+    return message.state != "refused" or message.attempts - refusals >= message.parts
 
 
 def _named(case: Case) -> str:

@@ -4,7 +4,7 @@ parked, what went wrong and when.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from gateway.simulator.messages import Message
@@ -55,6 +55,8 @@ class History:
         """When a message was last handed to a gateway, and first:"""
         self.first_attempt_s: dict[int, float] = {}
         self.acknowledged_s: dict[int, float] = {}
+        self.refusals: Counter[int] = Counter()
+        """How many copies of a message's parts were refused for good."""
 
     def note(self, line: str) -> None:
         self.lines.append((self._world.now_s, line))

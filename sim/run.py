@@ -118,6 +118,8 @@ class Run:
             elif event.kind == "mo_acknowledged":
                 history.acknowledged_s[id(body)] = self.world.now_s
                 self.world.faults += checks.kept(self, body)
+            elif event.kind == "mo_refused":
+                history.refusals[id(body)] += 1
             if event.kind != "mo_sent":
                 history.note(f"SMSC {body.id} {event.kind} {body.status or ''}")
         elif event.kind in ("link_up", "link_down"):
