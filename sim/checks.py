@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +28,10 @@ MARKED_WITHIN_S = 2.0
 UNDER_WAY_S = 8.0
 #: Between the gateway and the SMSC, where nothing holds it.
 TRANSIT_S = 1.0
+#: How many ways to read one person's answers are looked at, before their order counts as wrong.
+READINGS = 5000
+#: When each question was first answered, None: not at all.
+Firsts = tuple[float | None, ...]
 
 
 class Tally(NamedTuple):
@@ -175,23 +179,62 @@ def _not_twice(run: Run, cases: list[Case]) -> Iterator[str]:
 
 def _in_order(run: Run, cases: list[Case]) -> Iterator[str]:
     """What was acknowledged before the next was handed over is answered before it, and what was only handed
-    over before it too, where nothing was wrong and both came at once. Which of two equal texts an answer is
-    for nobody can tell, so those are left out; nor which question a person's later answer is for, once one
-    of his questions has died.
+    over before it too, where nothing was wrong and both came at once. Where several questions may be answered
+    alike nobody can tell which an answer is for, nor which was answered twice: then it is wrong only if it is
+    so in every reading. Equal texts are left out, and everything once one of his questions has died.
     """
-    history = run.history
     if cases and tag_of(cases[0].asked.person.who).encode() in run.parked(b"x"):
         return
+    wrong = list(_overtaken(run, cases, tuple(_first_s(case) for case in cases)))
+    if not wrong:
+        return
+    answers = sorted((answer for case in cases for answer in case.answers), key=lambda answer: answer.at_s)
+    for firsts in islice(_readings(run, cases, answers, (None,) * len(cases)), READINGS):
+        if not any(_overtaken(run, cases, firsts)):
+            return
+    yield from wrong
+
+
+def _first_s(case: Case) -> float | None:
+    return case.answers[0].at_s if case.answers else None
+
+
+def _readings(run: Run, cases: list[Case], answers: list[Answer], firsts: Firsts) -> Iterator[Firsts]:
+    """Every way to tell which question an answer is for: each is the first of a question that was handed over
+    before it, or a further one of a question that has its first. Who was acknowledged has one.
+    """
+    if not answers:
+        have_one = zip(cases, firsts, strict=True)
+        if all(first is not None or case.asked.message.state != "acknowledged" for case, first in have_one):
+            yield firsts
+        return
+    answer, *others = answers
+    handed_over_s = run.history.first_attempt_s
+    fitting = [
+        index
+        for index, case in enumerate(cases)
+        if handed_over_s.get(id(case.asked.message), inf) <= answer.at_s and _fits(answer, case.asked)
+    ]
+    for index in fitting:
+        if firsts[index] is None:
+            told = (*firsts[:index], answer.at_s, *firsts[index + 1 :])
+            yield from _readings(run, cases, others, told)
+    if any(firsts[index] is not None for index in fitting):
+        yield from _readings(run, cases, others, firsts)
+
+
+def _overtaken(run: Run, cases: list[Case], firsts: Firsts) -> Iterator[str]:
+    history = run.history
     times = Counter(case.asked.text for case in cases)
-    cases = [case for case in cases if times[case.asked.text] == 1]
-    for one, two in pairwise(cases):
-        if not one.answers or not two.answers or one.answers[0].at_s < two.answers[0].at_s:
+    told = [each for each in zip(cases, firsts, strict=True) if times[each[0].asked.text] == 1]
+    for (one, one_s), (two, two_s) in pairwise(told):
+        if one_s is None or two_s is None or one_s < two_s:
             continue
         earlier, later = one.asked.message, two.asked.message
         handed_over_s = history.first_attempt_s[id(later)]
-        ahead_s = handed_over_s - history.first_attempt_s[id(earlier)]
+        ahead_s = handed_over_s - history.attempted_s[id(earlier)]  # since its last part
         at_once = all(message.attempts == message.parts for message in (earlier, later))
-        calm = not history.troubled(handed_over_s - ahead_s, one.answers[0].at_s)
+        calm = not history.troubled(history.first_attempt_s[id(earlier)], one_s)
         if history.acknowledged_s.get(id(earlier), inf) < handed_over_s:
             yield f"{_named(two)} was answered before {_named(one)}"
         elif at_once and calm and ahead_s > 4 * run.network.shape.most_s:
