@@ -45,8 +45,8 @@ class History:
         self.troubles: list[Trouble] = []
         self.begun_s: dict[bytes, float] = {}
         """When the latest turn for a message began, by the key of its mark,"""
-        self.turns: dict[bytes, tuple[bytes, float]] = {}
-        """Which process has a subscriber's turn, and until when,"""
+        self.turns: dict[bytes, tuple[bytes, int]] = {}
+        """Which process has a subscriber's turn, and until when (ms of the store's clock),"""
         self.mark_s: dict[bytes, float] = {}
         """and when it was marked as answered;"""
         self.marked_s: defaultdict[str, list[float]] = defaultdict(list)

@@ -139,19 +139,21 @@ class Run:
             self.history.note(f"store takes {command[2].decode()} from {key.decode()}")
 
     def _leased(self, command: Sequence[bytes]) -> None:
-        """A subscriber's turn is one process's at a time, until it gives it back or its lease ends."""
+        """A subscriber's turn is one process's at a time, until it gives it back or its lease ends, by the
+        clock of the store, which knows no fractions of a millisecond.
+        """
         name, key, *words = command
-        turns, now_s = self.history.turns, self.world.now_s
+        turns, now_ms = self.history.turns, self.server.store.now_ms()
         if name == b"DEL":
             turns.pop(key, None)
         elif name == b"PEXPIRE" and key in turns:
-            turns[key] = turns[key][0], now_s + int(words[0]) / 1000
+            turns[key] = turns[key][0], now_ms + int(words[0])
         elif name == b"SET":
             process = words[0].partition(b"-")[0]
-            holder, until_s = turns.get(key, (process, 0.0))
-            if holder != process and now_s < until_s:
-                self.world.faults.append(f"two processes had the turn of {key!r} at {now_s:.3f}")
-            turns[key] = process, now_s + int(words[2]) / 1000
+            holder, until_ms = turns.get(key, (process, 0))
+            if holder != process and now_ms < until_ms:
+                self.world.faults.append(f"two processes had the turn of {key!r} at {self.world.now_s:.3f}")
+            turns[key] = process, now_ms + int(words[2])
 
     def _marked(self, key: bytes) -> None:
         """A message was answered (or is dead): once, unless the second turn had begun before that."""

@@ -45,7 +45,7 @@ class Store:
     """`now_ms`: its clock. `calls`: what was carried out, in order, for whoever looks on."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._values: dict[bytes, Any] = {}
         self._ends_ms: dict[bytes, int] = {}
         self._functions: dict[bytes, Any] = {}
@@ -72,7 +72,7 @@ class Store:
     def value(self, key: bytes) -> Any:
         """What lies under a key, None when it is over; for those who look on."""
         ends_ms = self._ends_ms.get(key)
-        if ends_ms is not None and ends_ms <= self._now_ms():
+        if ends_ms is not None and ends_ms <= self.now_ms():
             del self._values[key], self._ends_ms[key]
         return self._values.get(key)
 
@@ -119,7 +119,7 @@ class Store:
         return OK
 
     def _time(self) -> Reply:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         return [b"%d" % (now_ms // 1000), b"%d" % (now_ms % 1000 * 1000)]
 
     # keys
@@ -145,14 +145,14 @@ class Store:
     def _ends_in(self, key: bytes, ms: int, condition: bytes) -> int:
         if self.value(key) is None or (condition.upper() == b"NX" and key in self._ends_ms):
             return 0
-        self._ends_ms[key] = self._now_ms() + ms
+        self._ends_ms[key] = self.now_ms() + ms
         self.value(key)
         return 1
 
     def _pttl(self, key: bytes) -> Reply:
         if self.value(key) is None:
             return -2
-        return self._ends_ms[key] - self._now_ms() if key in self._ends_ms else -1
+        return self._ends_ms[key] - self.now_ms() if key in self._ends_ms else -1
 
     # strings
 
@@ -174,7 +174,7 @@ class Store:
                 ms = _int(options[words.index(word) + 1]) * unit_ms
                 if ms <= 0:
                     raise Refusal("ERR invalid expire time in 'set' command")
-                ends_ms = self._now_ms() + ms
+                ends_ms = self.now_ms() + ms
         self._put(key, bytes(value), ends_ms)
         return OK
 
@@ -237,7 +237,7 @@ class Store:
         if words[0] != b"*":
             raise Refusal("ERR the model makes up all ids")
         stream: Stream = self._made(key, Stream)
-        now_ms, (last_ms, last) = self._now_ms(), stream.last
+        now_ms, (last_ms, last) = self.now_ms(), stream.last
         stream.last = entry_id = (now_ms, 0) if now_ms > last_ms else (last_ms, last + 1)
         stream.ids.append(entry_id)
         stream.entries[entry_id] = [bytes(word) for word in words[1:]]
