@@ -7,7 +7,7 @@ answered with.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from math import inf
@@ -160,21 +160,28 @@ def _dead_for_a_reason(run: Run) -> Iterator[str]:
 
 
 def _not_twice(run: Run, cases: list[Case]) -> Iterator[str]:
-    """Once; but once more where it cannot be known whether an answer had left."""
+    """Once; but once more where it cannot be known whether an answer had left. Which of several questions
+    that may be answered alike an answer is for nobody can tell, so they are judged together: each that was
+    answered with nothing wrong is over, and no answer comes when all are.
+    """
     history = run.history
+    alike: defaultdict[tuple[frozenset[str], bool], list[Case]] = defaultdict(list)
     for case in cases:
-        for index, answer in enumerate(case.answers):
-            marks = [at_s for at_s in history.marked_s[case.asked.person.number] if at_s >= answer.at_s]
-            again = case.answers[index + 1] if index + 1 < len(case.answers) else None
-            troubled = history.troubled(answer.at_s - 1, answer.at_s + UNDER_WAY_S)
-            marked = bool(marks) and marks[0] <= answer.at_s + MARKED_WITHIN_S
-            if not marked and not troubled:
-                yield f"{_named(case)}: answered at {answer.at_s:.3f} and not marked, with nothing wrong"
-            if again is None:
-                continue
-            if not troubled:
-                times = f"{answer.at_s:.3f} and again at {again.at_s:.3f}"
+        english = case.asked.person.carrier == "plain" and "EN" in case.asked.text
+        alike[frozenset(_may_be(case.asked)), english].append(case)
+    for group in alike.values():
+        over: list[Answer] = []
+        answered = ((answer, case) for case in group for answer in case.answers)
+        for answer, case in sorted(answered, key=lambda each: each[0].at_s):
+            if len(over) >= sum(each.asked.at_s <= answer.at_s for each in group):
+                times = f"{over[-1].at_s:.3f} and again at {answer.at_s:.3f}"
                 yield f"{_named(case)}: answered at {times}, with nothing wrong"
+            if history.troubled(answer.at_s - 1, answer.at_s + UNDER_WAY_S):
+                continue
+            over.append(answer)
+            marks = (at_s for at_s in history.marked_s[case.asked.person.number] if at_s >= answer.at_s)
+            if next(marks, inf) > answer.at_s + MARKED_WITHIN_S:
+                yield f"{_named(case)}: answered at {answer.at_s:.3f} and not marked, with nothing wrong"
 
 
 def _in_order(run: Run, cases: list[Case]) -> Iterator[str]:
