@@ -148,9 +148,10 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "tells one the answer of another": (
         Edit(
             DECIDING,
-            "        named = self._named(history, carrier, period, since) if history else ()\n",
-            "        named = self._named(history, carrier, period, since) if history else ()\n"
-            "        named = self.__dict__.setdefault(carrier.name, named)\n",
+            "        places = self._named(history, rules, since_min) if answers and history else ()\n",
+            "        places = self._named(history, rules, since_min) if answers and history else ()\n"
+            "        if places:\n"
+            "            places = self.__dict__.setdefault(rules.carrier.name, places)\n",
         ),
     ),
     "says there is nothing where nothing was read": (
