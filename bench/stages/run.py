@@ -6,6 +6,7 @@ is compiled has no Python frames, so its time is that of the interpreted caller:
 bench-stages` calls it.
 """
 
+import re
 import shlex
 import sys
 import tempfile
@@ -26,6 +27,9 @@ MESSAGES: Final = 60_000
 SAMPLED_MESSAGES: Final = 120_000
 SUBSCRIBERS: Final = 250_000
 ROUNDS: Final = 3
+TITLE: Final = "The gateway under load, by function and line"
+#: Else it is py-spy's command, with the paths of whoever ran it.
+_TITLE: Final = re.compile(r'(<text id="title"[^>]*>)[^<]*(</text>)')
 FLAMES: Final = docs.DOCS / "pictures" / "flames.svg"
 
 
@@ -40,13 +44,15 @@ def main(*, cxmyd: str, before: str | None, inline: bool, into_docs: bool) -> No
     dialog = INLINE if inline else NONE
     budgets: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="cxmyd-bench-") as name, server(Path(name)) as (port, pid):
-        site, numbers = Site.on(Path(name), port), Numbers(SUBSCRIBERS)
-        fill(site, SUBSCRIBERS, programs["now"], texts=False)
+        site, numbers = Site.on(Path(name), port, SUBSCRIBERS), Numbers(SUBSCRIBERS)
+        fill(site, programs["now"], texts=False)
         for title, program in programs.items():
             budgets[title] = _budget(site, pid, numbers, dialog, program)
         if into_docs:
             sampled = _sampled(site, dialog, programs["now"], FLAMES, "flamegraph")
             load(site, [pid], sampled, *numbers.take(sampled, sampled.messages))
+            drawn = FLAMES.read_text(encoding="utf-8")
+            FLAMES.write_text(_TITLE.sub(rf"\1{TITLE}\2", drawn), encoding="utf-8")
     rows = _rows(budgets)
     results.table("µs of CPU for an answer", ["stage", *budgets], rows)
     results.save("stages", {"dialog": dialog.name, "budgets": budgets}, quick=False)
