@@ -153,7 +153,8 @@ def everybody(site: Site, programs: dict[str, list[str]]) -> list[Contender]:
         rows.append(kannel)
     for title, program in programs.items():
         rows += [ours(site, dialog, program, title=title) for dialog in (NONE, INLINE, PROMPT)]
-        rows.append(ours(site, NONE, program, title=title, workers=2))
+        rows += [ours(site, NONE, program, title=title, binds=10)]
+        rows += [ours(site, NONE, program, title=title, workers=2)]
     return rows
 
 
@@ -213,7 +214,9 @@ def ours(
     config = config_of(site, dialog, binds)
     serve = [*program, "-c", str(config), "serve", "--log-level", "error"]
     return Contender(
-        f"{title}, {dialog.name}{f', {workers} workers' if workers > 1 else ''}",
+        f"{title}, {dialog.name}"
+        + (f", {binds} binds" if binds > 1 else "")
+        + (f", {workers} workers" if workers > 1 else ""),
         [[*serve, "--workers", str(workers)] if workers > 1 else serve],
         60_000,
         dialog.texts,
