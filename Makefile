@@ -56,7 +56,7 @@ sim: .venv/.dev ## deterministic simulation: N=1000 seeds, or one with its histo
 sim-mutants: .venv/.dev ## faults put into the gateway, and how many seeds find each (10 minutes)
 	@$(BIN)/python -m sim.mutants $(SIM_ARGS)
 
-bench: .venv/.dev ## our gateway beside npm smpp, smpplib, Kannel and the null gateways, in one sitting (10 minutes; BENCH_ARGS="--quick")
+bench: .venv/.dev ## our gateway beside npm smpp, smpplib, Kannel and the null gateways, in one sitting (15 minutes; BENCH_ARGS="--quick")
 	@scripts/test-tools
 	@$(BIN)/python -m bench.compare.run $(BENCH_ARGS)
 
@@ -145,7 +145,7 @@ pictures: .venv/.dev ## take the pictures of the documentation from the running 
 replies: .venv/.runtime ## write what subscribers are told into docs/dialog.md
 	@$(BIN)/python scripts/replies
 
-compiled: .venv/.dev ## build/compiled/cxmyd: the same source with its hot modules compiled, a quarter less CPU an answer (2 minutes)
+compiled: .venv/.dev ## build/compiled/cxmyd: the same source with its hot modules compiled, a fifth to a quarter less CPU an answer (2 minutes)
 	@scripts/compiled
 
 test-compiled: compiled ## the tests of the compiled modules, and some of the simulation, on build/compiled
