@@ -59,17 +59,18 @@ class Attempt:
     def begin(self) -> None:
         """Once all earlier work for the subscriber in this process has ended."""
         p = self.pipeline
+        if self.mo.digest in p.unmarked:
+            self.end(NO_TURN[Answered])
+            return
+        if self.parking is not None:  # it has waited in line for too long
+            self.end(NO_TURN[Busy])
+            return
         try:
-            if self.mo.digest in p.unmarked:
-                self.end(NO_TURN[Answered])
-            elif self.parking is not None:  # it has waited in line for too long
-                self.end(NO_TURN[Busy])
+            self._asked_s = p.clock.monotonic()
+            if p.pseudonyms.older is None:
+                p.turns.begin_then(self.who, self.mo.digest, self.fresh, self._begun)
             else:
-                self._asked_s = p.clock.monotonic()
-                if p.pseudonyms.older is None:
-                    p.turns.begin_then(self.who, self.mo.digest, self.fresh, self._begun)
-                else:
-                    self._go_on(self._begin_rotating())
+                self._go_on(self._begin_rotating())
         except Exception as error:  # noqa: BLE001 - the boundary of one message: its neighbours must flow
             self._broke(error)
 
