@@ -296,9 +296,11 @@ def _logs_to(history: History) -> Iterator[None]:
 
 def run(seed: str, faults: Sequence[plan.Fault] | None = None) -> Verdict:
     """Without the collector, whose finalizers would run at any moment; what is common to all runs it need
-    never look at.
+    never look at. Where it is off already, nothing is collected afterwards either.
     """
-    _prepare()
+    prepare()
+    if not gc.isenabled():
+        return Run(seed, faults).go()
     gc.collect()
     gc.disable()
     try:
@@ -308,7 +310,8 @@ def run(seed: str, faults: Sequence[plan.Fault] | None = None) -> Verdict:
 
 
 @cache
-def _prepare() -> None:
+def prepare() -> None:
+    """What is common to all runs."""
     setting()
     gc.collect()
     gc.freeze()
