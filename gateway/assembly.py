@@ -199,7 +199,7 @@ def assemble(
         carriers=config.carriers,
         rooms=_rooms(config, lines, calls, clock),
         unconfirmed_s=0.0 if copies is None else copies.wait_ms / 1000 + UNCONFIRMED_MARGIN_S,
-        on_refused=metrics.not_parked.add,
+        on_refused=metrics.could_not_park,
         on_lost=metrics.park_lost,
     )
     parts_of_messages = RedisParts(calls, pseudonyms.subkeys("parts"), metrics.long_message)

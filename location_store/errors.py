@@ -14,6 +14,17 @@ class BadInput(StoreError):  # noqa: N818 -- named for what happened
     """What the caller gave cannot be used; trying again changes nothing."""
 
 
+class BadMsisdn(BadInput):
+    """Not a possible phone number. The message shows it only in part, since it may be a real one mistyped."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(
+            f"{_shown(text)!r} is not a possible phone number:"
+            " write it as +8613800000000 or as a national number"
+        )
+
+
 class StoreUnavailable(StoreError):  # noqa: N818 -- named for what happened
     """Redis is away, too slow or loading: temporary, the same call may succeed later."""
 
@@ -28,3 +39,7 @@ class StoreRefused(StoreError):  # noqa: N818 -- named for what happened
 
 class RecordError(StoreError):
     """Stored bytes that are no record of this format: damaged, or written by something newer."""
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 6 else f"{text[:3]}…{text[-2:]}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 
-from location_store.errors import BadInput
+from location_store.errors import BadMsisdn
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,17 +31,6 @@ _MAINLAND_WRONG_LENGTH = re.compile(r"861[3-9](?![0-9]{9}$)")
 _SEPARATORS = re.compile(r"[\s.()/\u2010-\u2015\u2212-]")
 _DIALLED = re.compile(r"(\+|00)?([0-9]{1,20})")
 _MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
-
-
-class BadMsisdn(BadInput):
-    """Not a possible phone number. The message shows it only in part, since it may be a real one mistyped."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(
-            f"{_shown(text)!r} is not a possible phone number:"
-            " write it as +8613800000000 or as a national number"
-        )
 
 
 def normalise(text: str, default_country: str = "CN") -> str:
@@ -137,7 +126,3 @@ def _possible(number: PhoneNumber | None, text: str) -> str:
     if _MAINLAND_WRONG_LENGTH.match(digits):
         raise BadMsisdn(text)
     return digits
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 6 else f"{text[:3]}…{text[-2:]}"

@@ -11,7 +11,8 @@ import click
 from gateway.admin.audit import AuditLog
 from gateway.admin.audited import audited
 from gateway.config import Config
-from location_store.msisdn import BadMsisdn, normalise
+from location_store.errors import BadMsisdn
+from location_store.msisdn import normalise
 
 
 class Desk:

@@ -20,7 +20,8 @@ from gateway.smpp.pdu import DataSm, Sm
 from gateway.sms.alphabets import GSM_TABLES, Alphabet, Codings
 from gateway.sms.concat import Concat, Content, content
 from gateway.sms.joining import Piece, text_of
-from location_store.msisdn import BadMsisdn, normalise
+from location_store.errors import BadMsisdn
+from location_store.msisdn import normalise
 from location_store.pseudonyms import Pseudonym, Pseudonyms
 
 _UDHI = int(EsmClass.UDHI)

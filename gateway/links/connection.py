@@ -14,10 +14,9 @@ import ipaddress
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import Any
-from typing import Protocol as Interface
+from typing import Any, Protocol
 
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 
@@ -62,7 +61,7 @@ class TooLateError(Exception):
 Soon = Callable[[Callable[[], None]], object]
 
 
-class Delayed(Interface):
+class Delayed(Protocol):
     """Twisted's IDelayedCall, as a type that mypy can read (zope's interfaces are none)."""
 
     def active(self) -> bool: ...
@@ -70,7 +69,7 @@ class Delayed(Interface):
     def cancel(self) -> None: ...
 
 
-class Scheduler(Interface):
+class Scheduler(Protocol):
     """Twisted's IReactorTime: the reactor, or a `task.Clock` in tests."""
 
     def seconds(self) -> float: ...
@@ -78,7 +77,7 @@ class Scheduler(Interface):
     def callLater(self, delay: float, call: Callable[[], None], /) -> Delayed: ...  # noqa: N802 - Twisted's name
 
 
-class Owner(Interface):
+class Owner(Protocol):
     """Whoever made the connection: told of all that is not a response to one of its requests."""
 
     def bind_event(
@@ -148,7 +147,9 @@ class _Request:
         self.sent_s = 0.0
 
 
-class Connection(Protocol):
+class Connection:
+    """Twisted's IProtocol and IPushProducer by its methods; without a base, so that it can be compiled."""
+
     def __init__(
         self,
         session: Session,
@@ -161,6 +162,7 @@ class Connection(Protocol):
     ) -> None:
         """`soon`: the event loop's call_soon where there is one; Twisted's timers cost ten times as much."""
         self.session = session
+        self.factory: Any = None  # whoever made it sets that
         self._wire: Any = None  # the transport; an ITCPTransport, which mypy cannot read
         self._direct = False  # it is a socket of its own, without TLS
         self._owner = owner
@@ -182,8 +184,8 @@ class Connection(Protocol):
 
     # Twisted's side
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        self._wire = self.transport
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802 - Twisted's name
+        self._wire = transport
         self._direct = isinstance(self._wire, TcpConnection)
         if hasattr(self._wire, "setTcpNoDelay"):  # transports in memory have none
             self._wire.setTcpNoDelay(True)

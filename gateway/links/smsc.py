@@ -184,7 +184,7 @@ class SmscLink:
             if cause is not Cause.BARRED:  # whoever was told so first asks for all
                 await self._admitted.wait()
             ending = _Ending("", 0.0, None)
-            factory = Factory.forProtocol(lambda: self._connection(bind_type))
+            factory: Any = Factory.forProtocol(lambda: self._connection(bind_type))
             try:
                 connecting = self._endpoint().connect(factory)
                 connection = await connecting.asFuture(loop)

@@ -1,10 +1,7 @@
-"""Counts of the hot path: plain integers, turned into Prometheus' metrics only when somebody reads them.
-
-A process counts in one thread, so nothing is locked (prometheus_client's own counters take a lock and four
-calls for each event). The exposition is the same as theirs.
+"""What `counts` counted, turned into Prometheus' metrics when somebody reads them. The exposition is the same
+as that of prometheus_client's own metrics.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -12,62 +9,47 @@ from typing import NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-
-class Counts(Collector):
-    """A counter with labels; `counts` is to be read."""
-
-    def __init__(
-        self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry
-    ) -> None:
-        self._about = name, documentation
-        self._labels = labels
-        self.counts: dict[tuple[str, ...], int] = {}
-        registry.register(self)
-
-    def add(self, *labels: str, count: int = 1) -> None:
-        self.counts[labels] = self.counts.get(labels, 0) + count
-
-    def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(*self._about, labels=self._labels)
-        for labels, count in self.counts.items():
-            family.add_metric(labels, count)
-        yield family
+from gateway.web.counts import Counts, Durations
 
 
-class Durations(Collector):
+def counts(name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry) -> Counts:
+    """A counter with labels."""
+    made = Counts()
+
+    def family() -> Metric:
+        exposed = CounterMetricFamily(name, documentation, labels=labels)
+        for values, count in made.counts.items():
+            exposed.add_metric(values, count)
+        return exposed
+
+    registry.register(_Exposed(family))
+    return made
+
+
+def durations(
+    name: str, documentation: str, *, label: str, bounds_s: Sequence[float], registry: CollectorRegistry
+) -> Durations:
     """A histogram of seconds with one label. `bounds_s`: upper bounds, ascending; beyond lies infinity."""
+    made = Durations(bounds_s)
+    names = [*map(str, map(float, bounds_s)), "+Inf"]
 
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        *,
-        label: str,
-        bounds_s: Sequence[float],
-        registry: CollectorRegistry,
-    ) -> None:
-        self._about = name, documentation
-        self._label = label
-        self._bounds_s = bounds_s
-        self._counts: dict[str, list[int]] = {}
-        self._sums_s: dict[str, float] = {}
-        registry.register(self)
+    def family() -> Metric:
+        exposed = HistogramMetricFamily(name, documentation, labels=[label])
+        for value, counted in made.counts.items():
+            buckets = [(bound, sum(counted[: n + 1])) for n, bound in enumerate(names)]
+            exposed.add_metric([value], buckets, made.sums_s[value])
+        return exposed
 
-    def add(self, label: str, seconds: float) -> None:
-        counts = self._counts.get(label)
-        if counts is None:
-            counts = self._counts[label] = [0] * (len(self._bounds_s) + 1)
-            self._sums_s[label] = 0.0
-        counts[bisect_left(self._bounds_s, seconds)] += 1
-        self._sums_s[label] += seconds
+    registry.register(_Exposed(family))
+    return made
+
+
+class _Exposed(Collector):
+    def __init__(self, family: Callable[[], Metric]) -> None:
+        self._family = family
 
     def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(*self._about, labels=[self._label])
-        names = [*map(str, map(float, self._bounds_s)), "+Inf"]
-        for label, counts in self._counts.items():
-            buckets = [(name, sum(counts[: n + 1])) for n, name in enumerate(names)]
-            family.add_metric([label], buckets, self._sums_s[label])
-        yield family
+        yield self._family()
 
 
 class Health(NamedTuple):

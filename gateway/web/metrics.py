@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from gateway.web.counting import Counts, Durations, Links
+from gateway.web.counting import Links, counts, durations
 from gateway.web.rates import Rate
 
 _DELIVERY_BUCKETS_S = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 48 * 3600)
@@ -24,10 +24,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.ended_total = Counts(
+        self.ended_total = counts(
             "cxmyd_messages", "Messages by how they ended", ("carrier", "result", "reason"), registry
         )
-        self.seconds = Durations(
+        self.seconds = durations(
             "cxmyd_answer_seconds",
             "From the message to its accepted answer",
             label="carrier",
@@ -43,7 +43,7 @@ class Metrics:
         self.guessing_total = Counter(
             "cxmyd_guessing_alarms", "Same wrong digits on many numbers", ("carrier",), registry=registry
         )
-        self.not_queries_total = Counts(
+        self.not_queries_total = counts(
             "cxmyd_not_queries", "Requests that were no queries, by kind", ("route", "kind"), registry
         )
         self.long_messages = Counter(
@@ -52,10 +52,10 @@ class Metrics:
             ("result",),
             registry=registry,
         )
-        self.submits = Counts(
+        self.submits = counts(
             "cxmyd_submit_status", "Responses to what we sent, by status", ("link", "status"), registry
         )
-        self.deliveries = Counts(
+        self.deliveries = counts(
             "cxmyd_deliveries",
             "Parts of answers by the states they reached; submitted: accepted by the SMSC",
             ("link", "state"),
@@ -67,14 +67,14 @@ class Metrics:
             ("link",),
             registry=registry,
         )
-        self.delivery_seconds = Durations(
+        self.delivery_seconds = durations(
             "cxmyd_delivery_seconds",
             "From the acceptance of a part to the receipt of its end",
             label="link",
             bounds_s=_DELIVERY_BUCKETS_S,
             registry=registry,
         )
-        self.receipts = Counts(
+        self.receipts = counts(
             "cxmyd_receipts", "Receipts by what they were good for", ("link", "result"), registry
         )
         self.reloads = Counter(
@@ -83,10 +83,10 @@ class Metrics:
         self.park = Gauge(
             "cxmyd_park_entries", "Parked messages, waiting or dead", ("route", "state"), registry=registry
         )
-        self.not_parked = Counts(
+        self.not_parked = counts(
             "cxmyd_not_parked", "Messages that could not be parked, by reason", ("route", "reason"), registry
         )
-        self.park_losses = Counts(
+        self.park_losses = counts(
             "cxmyd_park_lost", "Parked messages that the store has lost", ("route",), registry
         )
         self.binds = Gauge("cxmyd_binds", "Sessions bound", ("link",), registry=registry)
@@ -110,7 +110,7 @@ class Metrics:
         self.answers = Rate()
 
     def ended(self, carrier: str, result: str, reason: str, elapsed_s: float) -> None:
-        self.ended_total.add(carrier, result, reason)
+        self.ended_total.add((carrier, result, reason))
         self.answers.add(time.monotonic())
         if result == "done":
             self.seconds.add(carrier, elapsed_s)
@@ -125,8 +125,11 @@ class Metrics:
         ]
 
     def park_lost(self, route: str, messages: int) -> None:
-        self.park_losses.add(route, count=messages)
+        self.park_losses.add((route,), messages)
         log.error("park.lost", route=route, messages=messages)
+
+    def could_not_park(self, route: str, reason: str) -> None:
+        self.not_parked.add((route, reason))
 
     def unparked(self) -> list[dict[str, Any]]:
         """What could not be parked since the start: route, reason, count."""
@@ -136,22 +139,22 @@ class Metrics:
         ]
 
     def not_a_query(self, route: str, kind: str, count: int) -> None:
-        self.not_queries_total.add(route, kind, count=count)
+        self.not_queries_total.add((route, kind), count)
 
     def long_message(self, result: str, count: int) -> None:
         self.long_messages.labels(result).inc(count)
 
     def submitted(self, link: str, status: str) -> None:
-        self.submits.add(link, status)
+        self.submits.add((link, status))
 
     def delivery(self, link: str, state: str) -> None:
-        self.deliveries.add(link, state)
+        self.deliveries.add((link, state))
 
     def delivery_ended(self, link: str, elapsed_s: float) -> None:
         self.delivery_seconds.add(link, elapsed_s)
 
     def receipt(self, link: str, result: str) -> None:
-        self.receipts.add(link, result)
+        self.receipts.add((link, result))
 
     def parked(self, carrier: str, reason: str) -> None:
         self.parked_total.labels(carrier, reason).inc()

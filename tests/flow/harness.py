@@ -137,7 +137,7 @@ async def process(
         carriers=CARRIERS,
         rooms={ROUTE: Room(calls, clock, carrier="plain", limit=limit, routes=[ROUTE])} if limit else {},
         unconfirmed_s=0.0 if copies is None else 5.0,
-        on_refused=metrics.not_parked.add,
+        on_refused=metrics.could_not_park,
         on_lost=metrics.park_lost,
     )
     pipeline = Pipeline(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from location_store.errors import BadInput
-from location_store.msisdn import BadMsisdn, normalise, normalise_series
+from location_store.errors import BadInput, BadMsisdn
+from location_store.msisdn import normalise, normalise_series
 
 MAINLAND = "8613800000000"
 SHAPES = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gateway.web.counting import Counts, Durations, Health, Links
+from gateway.web.counting import Health, Links, counts, durations
 
 BOUNDS_S = (0.001, 0.25, 1, 30)
 
@@ -21,10 +21,10 @@ def lines(registry: CollectorRegistry) -> list[str]:
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"))))
 def test_counts_read_as_prometheus_counters(events: list[tuple[str, str]]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    counts = Counts("cxmyd_things", "Things", ("one", "two"), ours)
+    counted = counts("cxmyd_things", "Things", ("one", "two"), ours)
     counter = Counter("cxmyd_things", "Things", ("one", "two"), registry=theirs)
     for labels in events:
-        counts.add(*labels)
+        counted.add(labels)
         counter.labels(*labels).inc()
     assert lines(ours) == lines(theirs)
 
@@ -32,10 +32,10 @@ def test_counts_read_as_prometheus_counters(events: list[tuple[str, str]]) -> No
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(BOUNDS_S) | st.floats(0, 60))))
 def test_durations_read_as_a_prometheus_histogram(events: list[tuple[str, float]]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    durations = Durations("cxmyd_s", "Seconds", label="one", bounds_s=BOUNDS_S, registry=ours)
+    measured = durations("cxmyd_s", "Seconds", label="one", bounds_s=BOUNDS_S, registry=ours)
     histogram = Histogram("cxmyd_s", "Seconds", ("one",), buckets=BOUNDS_S, registry=theirs)
     for label, seconds in events:
-        durations.add(label, seconds)
+        measured.add(label, seconds)
         histogram.labels(label).observe(seconds)
     assert lines(ours) == lines(theirs)
 
