@@ -34,9 +34,10 @@ from location_store.pseudonyms import (
     PLACE_BYTES,
     Pseudonym,
     Pseudonyms,
+    bucket_key,
 )
 from location_store.record_columns import Bytes, Ints, Points
-from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store, bucket_key
+from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store
 
 SLICE_RECORDS = 16_384
 """Records that are read, merged and written together: large enough for numpy, small enough to overlap."""

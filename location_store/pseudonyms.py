@@ -57,6 +57,12 @@ class Pseudonym(NamedTuple):
     number: int = 0
 
 
+def bucket_key(pseudonym: Pseudonym) -> bytes:
+    """Key of the hash that holds this subscriber's record, under `pseudonym.field`."""
+    partition, bucket, _, number = pseudonym
+    return b"b%d:{%d}:%d" % (number, partition, bucket) if number else b"b:{%d}:%d" % (partition, bucket)
+
+
 class Pseudonyms:
     """Pseudonyms under one key of the file.
 

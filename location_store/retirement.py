@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from location_store.nodes import Command
-from location_store.pseudonyms import Layout, Pseudonym
-from location_store.store import Store, bucket_key
+from location_store.pseudonyms import Layout, Pseudonym, bucket_key
+from location_store.store import Store
 from location_store.subscribers import NOBODY, pack
 
 KEYS_AT_ONCE = 64

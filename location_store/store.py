@@ -28,7 +28,7 @@ from location_store import erasures, subscribers
 from location_store.claims import claims
 from location_store.errors import StoreRefused, StoreUnavailable
 from location_store.nodes import Command, Flight, Nodes, Packed
-from location_store.pseudonyms import Pseudonym, Pseudonyms
+from location_store.pseudonyms import Pseudonym, Pseudonyms, bucket_key
 from location_store.record import rewritten, unpack
 from location_store.subscribers import Subscriber
 
@@ -42,12 +42,6 @@ MAX_ATTEMPTS = 100
 
 _LISTPACK = {"hash-max-listpack-value": 512, "hash-max-listpack-entries": 256}
 """A bucket of 128 subscribers stays a listpack under these; as a hash table it takes twice the memory."""
-
-
-def bucket_key(pseudonym: Pseudonym) -> bytes:
-    """Key of the hash that holds this subscriber's record, under `pseudonym.field`."""
-    partition, bucket, _, number = pseudonym
-    return b"b%d:{%d}:%d" % (number, partition, bucket) if number else b"b:{%d}:%d" % (partition, bucket)
 
 
 class Update(NamedTuple):

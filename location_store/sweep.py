@@ -24,10 +24,10 @@ import numpy as np
 from location_store.epoch import EPOCH_MIN, MINUTE_BYTES
 from location_store.errors import RecordError, StoreUnavailable
 from location_store.nodes import Command, Nodes
-from location_store.pseudonyms import Layout, Pseudonym
+from location_store.pseudonyms import Layout, Pseudonym, bucket_key
 from location_store.record import unpack
 from location_store.record_columns import HEAD_SIZES, Ints, pack_columns, unpack_columns
-from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store, bucket_key
+from location_store.store import FIELDS_A_CALL, MAX_ATTEMPTS, Store
 from location_store.subscribers import NOBODY, pack
 
 SWEPT_KEY = b"cxmyd:swept"

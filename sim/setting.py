@@ -18,10 +18,9 @@ from gateway.config.models import Park, Smsc
 from gateway.dialog.carrier import Carrier
 from location_store.keys import SECRET_BYTES, Key, KeyFile
 from location_store.places import Place, Places
-from location_store.pseudonyms import Pseudonym, Pseudonyms
+from location_store.pseudonyms import Pseudonym, Pseudonyms, bucket_key
 from location_store.record import History, Record, pack
 from location_store.stays import Segment
-from location_store.store import bucket_key
 from location_store.subscribers import Subscriber
 from sim.world import EPOCH_S
 

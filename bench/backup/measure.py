@@ -28,9 +28,9 @@ from bench.store.histories import WINDOW_DAYS, Plan, build, imported
 from bench.store.people import BLOCK
 from gateway import children
 from location_store.keys import Key, KeyFile
-from location_store.pseudonyms import Layout, Pseudonyms
+from location_store.pseudonyms import Layout, Pseudonyms, bucket_key
 from location_store.record import history_offset
-from location_store.store import FIELDS_A_CALL, Store, bucket_key
+from location_store.store import FIELDS_A_CALL, Store
 
 START_TIMEOUT_S: Final = 300.0
 BUCKETS_A_FLIGHT: Final = 16

@@ -24,7 +24,7 @@ from gateway.redis.calls import Calls
 from gateway.redis.library import LIBRARY
 from gateway.redis.turns import RedisTurns
 from location_store.errors import RecordError, StoreError, StoreUnavailable
-from location_store.store import bucket_key
+from location_store.pseudonyms import bucket_key
 
 STRIDE = 7_919
 """Coprime to the number of subscribers: all are asked for, neighbours long after one another."""

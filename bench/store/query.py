@@ -30,10 +30,9 @@ from gateway.redis.turns import RedisTurns
 from location_store.errors import RecordError
 from location_store.lookup_columns import places_of_many
 from location_store.places import Places
-from location_store.pseudonyms import Pseudonyms
+from location_store.pseudonyms import Pseudonyms, bucket_key
 from location_store.record import History, Segment, pack_history
 from location_store.stays import StayRules
-from location_store.store import bucket_key
 from location_store.window import Window
 
 IN_FLIGHT: Final = 200

@@ -38,7 +38,18 @@ def _done(reason: str) -> Result:
     return Result(Work.DONE, reason)
 
 
-Settle = Callable[[Verdict], None]
+class Taken:
+    """A message that was taken from an SMSC, as the pipeline sees it."""
+
+    __slots__ = ()
+
+    def settle(self, verdict: Verdict) -> None:
+        """What to tell the SMSC: called once, as soon as that is decided."""
+        raise NotImplementedError
+
+    def over(self) -> None:
+        """Nothing of it is left to do here."""
+        raise NotImplementedError
 
 
 class Attempt:
@@ -273,18 +284,13 @@ class Parked(Attempt):
 
 
 class Flight(Attempt):
-    """At a message between its arrival and its acknowledgement, which `settle` is called with, once. `over`
-    is called when nothing of it is left to do here.
-    """
+    """At a message between its arrival and its acknowledgement."""
 
-    __slots__ = ("_over", "_settle", "answered", "started_s")
+    __slots__ = ("_taken", "answered", "started_s")
 
-    def __init__(
-        self, pipeline: "Pipeline", mo: Mo, who: Pseudonym, settle: Settle, over: Callable[[], None]
-    ) -> None:
+    def __init__(self, pipeline: "Pipeline", mo: Mo, who: Pseudonym, taken: Taken) -> None:
         super().__init__(pipeline, mo, who, True)
-        self._settle = settle
-        self._over = over
+        self._taken = taken
         self.started_s = pipeline.clock.monotonic()
         self.answered = False  # the attempt is over, well or not
 
@@ -294,8 +300,8 @@ class Flight(Attempt):
         p.forget_answered()
         if result.work is Work.DONE and self.parking is None:
             p.ended(self.mo, result, self.started_s)
-            self._settle(Verdict.ACK)
-            self._over()
+            self._taken.settle(Verdict.ACK)
+            self._taken.over()
         else:
             p.spawn(self._settle_later(result))
 
@@ -304,7 +310,7 @@ class Flight(Attempt):
         try:
             await self._settled_by(result)
         finally:
-            self._over()
+            self._taken.over()
 
     async def _settled_by(self, result: Result) -> None:
         p, mo = self.pipeline, self.mo
@@ -323,17 +329,17 @@ class Flight(Attempt):
             # comes again.
             p.recorder.failed("unpark", error)
             if result.work is Work.DEAD and self.parking is None:
-                self._settle(Verdict.TEMPORARY)
+                self._taken.settle(Verdict.TEMPORARY)
                 return
         if self.parking is None:
-            self._settle(Verdict.ACK)
+            self._taken.settle(Verdict.ACK)
 
     async def _later(self, entry_id: bytes | None, reason: str) -> None:
         """Not answered this time: to the park, unless it is there already."""
         p = self.pipeline
         if self.parking is None:
             entry_id = await self._parked(0, reason)
-            self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
+            self._taken.settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
         elif entry_id is not None:
             try:
                 await p.park.unhold(self.who, self.mo, entry_id)
@@ -347,10 +353,10 @@ class Flight(Attempt):
 
     async def _park_under_way(self, reason: str) -> bytes | None:
         if self.mo.digest in self.pipeline.unmarked:  # the answer is out, only the store cannot be told
-            self._settle(Verdict.ACK)
+            self._taken.settle(Verdict.ACK)
             return None
         entry_id = await self._parked(self.pipeline.limits.hold_s, reason)
-        self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
+        self._taken.settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)
         return entry_id
 
     async def _parked(self, hold_s: float, reason: str) -> bytes | None:

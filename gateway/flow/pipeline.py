@@ -8,13 +8,13 @@ processes by the lease of `Turns`. The steps are those of `attempt`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gateway.flow.admission import Admission
-from gateway.flow.attempt import NO_TURN, Attempt, Flight, Parked, Settle
+from gateway.flow.attempt import NO_TURN, Attempt, Flight, Parked, Taken
 from gateway.flow.deciding import Decider
 from gateway.flow.messages import Mo, Result, Verdict, Work
 from gateway.flow.ports import Answered, Clock, Outbox, Park, Recorder, Timer, Turns
@@ -70,21 +70,19 @@ class Pipeline:
         self._sweep: Timer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def handle(self, mo: Mo, settle: Settle, over: Callable[[], None]) -> None:
-        """One message from an SMSC. `settle` is called once, with what to tell it, as soon as that is
-        decided; `over` when nothing of the message is left to do here.
-        """
+    def handle(self, mo: Mo, taken: Taken) -> None:
+        """One message from an SMSC."""
         if mo.msisdn is None:
             self.ended(mo, Result(Work.DONE, "not_a_subscriber"), self.clock.monotonic())
-            settle(Verdict.ACK)
-            over()
+            taken.settle(Verdict.ACK)
+            taken.over()
             return
         queue = self._queues.get(mo.msisdn)
         if queue is not None and len(queue) >= MAX_WAITING:
-            settle(Verdict.FULL)
-            over()
+            taken.settle(Verdict.FULL)
+            taken.over()
             return
-        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), settle, over)
+        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), taken)
         self._watch(flight)
         self._line_up(flight)
 

@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from gateway.flow.admission import Admission
+from gateway.flow.attempt import Taken
 from gateway.flow.intake import Incomplete, Intake, Line
 from gateway.flow.messages import Mo, Verdict
 from gateway.flow.pipeline import Pipeline
@@ -80,7 +81,7 @@ class Receiving:
         answer.
         """
         if type(pdu) is DeliverSm and not park_first and not self.draining and kind_of(pdu) is Kind.QUERY:
-            self._take(pdu, line, partial(connection.acknowledge, pdu.sequence_number), False)
+            self._take(pdu, line, _Query(self, line, connection, pdu.sequence_number), False)
             return
         if pdu.response is None:  # alert_notification: nobody waits for a word
             self._on_refused(line.route, "notice", 1)
@@ -110,7 +111,7 @@ class Receiving:
             self.turned_away(line, 1)
             answer(_FULL)
         else:
-            self._take(pdu, line, answer, park_first)
+            self._take(pdu, line, _Asked(self, line, answer), park_first)
 
     def _respond(
         self, connection: Connection, request: Pdu, pdu: Sm | DataSm, park_first: bool, status: int
@@ -123,18 +124,17 @@ class Receiving:
             response.unsuccess = operations.unsuccessful(request, pdu.destination)
         connection.respond(request, response)
 
-    def _take(self, pdu: Sm | DataSm, line: Line, answer: Answer, park_first: bool) -> None:
+    def _take(self, pdu: Sm | DataSm, line: Line, taken: "_Taken", park_first: bool) -> None:
         mo = self._intake.whole(pdu, line, self._wall())
         self.unanswered += 1
         self.in_flight += 1
         self.admission.began(line.route)
-        taken = _Taken(self, line, answer)
         if mo is None:
             self._run(taken, self._part(pdu, taken, park_first))
         elif park_first:
             self._run(taken, self._park(mo, taken))
         else:
-            self._pipeline.handle(mo, taken.settle, taken.over)
+            self._pipeline.handle(mo, taken)
 
     async def _part(self, pdu: Sm | DataSm, taken: "_Taken", park_first: bool) -> None:
         line = taken.line
@@ -151,9 +151,9 @@ class Receiving:
         elif park_first:
             await self._park(joined, taken)
         else:
-            over = asyncio.get_running_loop().create_future()
-            self._pipeline.handle(joined, taken.settle, lambda: over.set_result(None))
-            await over
+            whole = _Joined(taken, asyncio.get_running_loop().create_future())
+            self._pipeline.handle(joined, whole)
+            await whole.ended
 
     async def _park(self, mo: Mo, taken: "_Taken") -> None:
         kept = await self._pipeline.accept(mo)
@@ -182,19 +182,21 @@ class Receiving:
         self._on_refused(route, "too_many_waiting", 1)
 
 
-class _Taken:
-    """A message that was taken, until nothing of it is left to do; `respond` tells the peer."""
+class _Taken(Taken):
+    """A message that was taken, until nothing of it is left to do."""
 
-    __slots__ = ("_receiving", "_respond", "line")
+    __slots__ = ("_receiving", "line")
 
-    def __init__(self, receiving: Receiving, line: Line, respond: Answer) -> None:
+    def __init__(self, receiving: Receiving, line: Line) -> None:
         self._receiving = receiving
-        self._respond = respond
         self.line = line
+
+    def respond(self, status: int) -> None:
+        raise NotImplementedError
 
     def answer(self, status: int) -> None:
         self._receiving.answered(status)
-        self._respond(status)
+        self.respond(status)
 
     def settle(self, verdict: Verdict) -> None:
         if verdict is Verdict.ACK:
@@ -207,6 +209,49 @@ class _Taken:
 
     def over(self) -> None:
         self._receiving.ended(self.line.route)
+
+
+class _Query(_Taken):
+    """As nearly all are: a deliver_sm of an SMSC, whose response has a status and nothing else."""
+
+    __slots__ = ("_connection", "_sequence_number")
+
+    def __init__(
+        self, receiving: Receiving, line: Line, connection: Connection, sequence_number: int
+    ) -> None:
+        super().__init__(receiving, line)
+        self._connection = connection
+        self._sequence_number = sequence_number
+
+    def respond(self, status: int) -> None:
+        self._connection.acknowledge(self._sequence_number, status)
+
+
+class _Asked(_Taken):
+    __slots__ = ("_respond",)
+
+    def __init__(self, receiving: Receiving, line: Line, respond: Answer) -> None:
+        super().__init__(receiving, line)
+        self._respond = respond
+
+    def respond(self, status: int) -> None:
+        self._respond(status)
+
+
+class _Joined(Taken):
+    """The whole of which `last` was the last part; `ended` tells whoever waits for it."""
+
+    __slots__ = ("_last", "ended")
+
+    def __init__(self, last: _Taken, ended: asyncio.Future[None]) -> None:
+        self._last = last
+        self.ended = ended
+
+    def settle(self, verdict: Verdict) -> None:
+        self._last.settle(verdict)
+
+    def over(self) -> None:
+        self.ended.set_result(None)
 
 
 def _response(request: Pdu, status: int, message_id: str) -> Pdu:

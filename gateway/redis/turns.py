@@ -20,8 +20,7 @@ from gateway.redis.library import function
 from gateway.redis.packing import Hole, template
 from gateway.redis.sealing import opened
 from location_store.errors import StoreError
-from location_store.pseudonyms import Pseudonym
-from location_store.store import bucket_key
+from location_store.pseudonyms import Pseudonym, bucket_key
 
 # All that stays the same is encoded once: a command of bytes is packed in half the time.
 BEGIN, KEEP, MARK, FINISH, EXTEND, JOIN = (

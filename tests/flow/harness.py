@@ -6,12 +6,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from gateway.app import MonotonicClock
 from gateway.dialog.carrier import Carrier
+from gateway.flow.attempt import Taken
 from gateway.flow.deciding import Decider
 from gateway.flow.messages import ACCEPTED, Mo, Mt, Outcome, Verdict
 from gateway.flow.parkworker import ParkWorker
@@ -71,6 +71,20 @@ class ScriptedSmsc:
         then(outcome)
 
 
+class Told(Taken):
+    """What the SMSC was told, and when all was over."""
+
+    def __init__(self, verdict: asyncio.Future[Verdict], ended: asyncio.Future[None]) -> None:
+        self._verdict = verdict
+        self._ended = ended
+
+    def settle(self, verdict: Verdict) -> None:
+        self._verdict.set_result(verdict)
+
+    def over(self) -> None:
+        self._ended.set_result(None)
+
+
 @dataclass
 class Process:
     """One gateway process, as far as the flow goes."""
@@ -87,7 +101,7 @@ class Process:
         loop = asyncio.get_running_loop()
         verdict: asyncio.Future[Verdict] = loop.create_future()
         over: asyncio.Future[None] = loop.create_future()
-        self.pipeline.handle(mo, verdict.set_result, partial(over.set_result, None))
+        self.pipeline.handle(mo, Told(verdict, over))
         told = await verdict
         if self.smsc.gate is None:
             await over

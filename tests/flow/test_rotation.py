@@ -10,9 +10,9 @@ import pytest
 
 from gateway.flow.messages import Verdict
 from location_store.keys import KeyFile
+from location_store.pseudonyms import bucket_key
 from location_store.record import History, Record, rewritten
 from location_store.stays import Segment
-from location_store.store import bucket_key
 from location_store.subscribers import Subscriber
 from tests.flow.harness import PROMPT, Process, mo, process, pseudonyms, until
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from location_store.epoch import EPOCH_MIN
 from location_store.history import subscriber_view
 from location_store.ingest import ingest
-from location_store.pseudonyms import Pseudonym
+from location_store.pseudonyms import Pseudonym, bucket_key
 from location_store.record import History, Record, pack, unpack
 from location_store.stays import Point, Segment
-from location_store.store import Store, Update, bucket_key
+from location_store.store import Store, Update
 from location_store.subscribers import NOBODY, Subscriber
 from location_store.sweep import Sweeper, Totals, last_swept_s, trimmed
 from tests.location_store.histories import BASE_MIN, histories
