@@ -183,7 +183,7 @@ class Phone:
     PATIENCE_S = 90.0
 
     def __init__(
-        self, world: World, person: Person, smsc: Callable[[], Smsc], history: History, chance: random.Random
+        self, world: World, person: Person, smsc: SmscActor, history: History, chance: random.Random
     ) -> None:
         self._world, self._smsc, self._history, self._chance = world, smsc, history, chance
         self.person = person
@@ -236,13 +236,13 @@ class Phone:
             self._waits = self._world.after(self.PATIENCE_S, self.begin)
 
     def _say(self, text: str) -> None:
-        message = self._smsc().send(self.person.number, self.person.service, text)
+        message = self._smsc.smsc.send(self.person.number, self.person.service, text)
         self._history.asked(Asked(self.person, message, self._world.now_s, text))
 
-    def heard(self, message: Message) -> None:
-        """A text came for him."""
+    def heard(self, message: Message, smsc: int) -> None:
+        """A text came for him, by this SMSC."""
         kind = self._kind(message.text)
-        self._history.answered(Answer(self.person, message.text, kind, self._world.now_s))
+        self._history.answered(Answer(self.person, message.text, kind, self._world.now_s, smsc))
         if self.hasty or self._waits is None:
             return
         if kind == Kind.ASK_DIGITS:

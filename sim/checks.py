@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.dialog.replies import Kind
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 MARKED_WITHIN_S = 2.0
 #: How long an answer may be under way: its response timeout and what goes before.
 UNDER_WAY_S = 8.0
-#: Between the gateway and the SMSC, where nothing holds it.
-TRANSIT_S = 1.0
+#: Clocks are read, and times kept, a little beside the simulated time.
+ROUNDING_S = 0.01
 #: How many ways to read one person's answers are looked at, before their order counts as wrong.
 READINGS = 5000
 #: When each question was first answered, None: not at all.
@@ -78,7 +79,7 @@ def judge(run: Run) -> list[str]:
         wrong += _answered(run, number, cases)
         wrong += _not_twice(run, cases)
         wrong += _in_order(run, cases)
-        wrong += _in_time(run, cases)
+        wrong += _in_time(run, number, cases)
         wrong += _understood(run, cases)
     return wrong
 
@@ -216,11 +217,11 @@ def _readings(run: Run, cases: list[Case], answers: list[Answer], firsts: Firsts
             yield firsts
         return
     answer, *others = answers
-    handed_over_s = run.history.first_attempt_s
+    attempts_s = run.history.attempts_s
     fitting = [
         index
         for index, case in enumerate(cases)
-        if handed_over_s.get(id(case.asked.message), inf) <= answer.at_s and _fits(answer, case.asked)
+        if min(attempts_s[id(case.asked.message)], default=inf) <= answer.at_s and _fits(answer, case.asked)
     ]
     for index in fitting:
         if firsts[index] is None:
@@ -238,10 +239,10 @@ def _overtaken(run: Run, cases: list[Case], firsts: Firsts) -> Iterator[str]:
         if one_s is None or two_s is None or one_s < two_s:
             continue
         earlier, later = one.asked.message, two.asked.message
-        handed_over_s = history.first_attempt_s[id(later)]
-        ahead_s = handed_over_s - history.attempted_s[id(earlier)]  # since its last part
+        handed_over_s = history.attempts_s[id(later)][0]
+        ahead_s = handed_over_s - history.attempts_s[id(earlier)][-1]  # since its last part
         at_once = all(message.attempts == message.parts for message in (earlier, later))
-        calm = not history.troubled(history.first_attempt_s[id(earlier)], one_s)
+        calm = not history.troubled(history.attempts_s[id(earlier)][0], one_s)
         if history.acknowledged_s.get(id(earlier), inf) < handed_over_s:
             yield f"{_named(two)} was answered before {_named(one)}"
         elif at_once and calm and ahead_s > 4 * run.network.shape.most_s:
@@ -257,14 +258,29 @@ def _understood(run: Run, cases: list[Case]) -> Iterator[str]:
                 yield f"{_named(case)} was answered by {answer.kind}, with nothing wrong"
 
 
-def _in_time(run: Run, cases: list[Case]) -> Iterator[str]:
-    """Nothing is sent after its time to live."""
-    history, ttl_s = run.history, run.config.park.answer_ttl_s
-    for case in cases:
-        for answer in case.answers:
-            age_s = answer.at_s - history.attempted_s[id(case.asked.message)]
-            if age_s > ttl_s + TRANSIT_S and not history.troubled(answer.at_s - TRANSIT_S, answer.at_s):
-                yield f"{_named(case)}: answered {age_s:.1f} s after it came"
+def _in_time(run: Run, number: str, cases: list[Case]) -> Iterator[str]:
+    """Nothing is sent after its time to live, which counts from when a gateway has the question to when the
+    answer leaves one. What holds either up on its way, and clocks that differ, are allowed for by as much as
+    they can have done. The question is the latest of those that the answer fits.
+    """
+    history, most_s = run.history, run.network.shape.most_s
+    ttl_s = run.config.park.answer_ttl_s + ROUNDING_S
+    for answer in (answer for case in cases for answer in case.answers):
+        handed_over = (
+            (at_s, case)
+            for case in cases
+            if _fits(answer, case.asked)
+            for at_s in history.attempts_s[id(case.asked.message)]
+            if at_s <= answer.at_s
+        )
+        at_s, case = max(handed_over, key=itemgetter(0), default=(inf, cases[-1]))
+        if at_s == inf:
+            yield f"{_named(case)}: answered at {answer.at_s:.3f}, before it was handed over"
+            continue
+        came_s = history.came_s(run.smsc_of[number], at_s, most_s)
+        age_s = history.left_s(answer.smsc, answer.at_s, most_s) - came_s
+        if age_s > ttl_s + history.clocks_differ_s(at_s, answer.at_s):
+            yield f"{_named(case)}: answered {age_s:.1f} s after it came"
 
 
 _TO_A_REPLY = {Kind.ANSWER, Kind.WRONG_DIGITS}

@@ -5,6 +5,8 @@ parked, what went wrong and when.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import pairwise
+from math import inf
 from typing import NamedTuple
 
 from gateway.simulator.messages import Message
@@ -20,18 +22,27 @@ class Asked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A whole text that reached a phone; `kind` "? text" where nobody should have got it."""
+    """A whole text that reached a phone, by an SMSC; `kind` "? text" where nobody should have got it."""
 
     person: Person
     text: str
     kind: str
     at_s: float
+    smsc: int
 
 
 class Trouble(NamedTuple):
     """A fault, from when to when it can be felt."""
 
     what: str
+    from_s: float
+    to_s: float
+
+
+class Held(NamedTuple):
+    """From when to when nothing passes between an SMSC (None: any) and the gateways."""
+
+    smsc: int | None
     from_s: float
     to_s: float
 
@@ -47,13 +58,18 @@ class History:
         """When the latest turn for a message began, by the key of its mark,"""
         self.turns: dict[bytes, tuple[bytes, int]] = {}
         """Which process has a subscriber's turn, and until when (ms of the store's clock),"""
-        self.mark_s: dict[bytes, float] = {}
-        """and when it was marked as answered;"""
+        self.mark_s: dict[bytes, tuple[float, float]] = {}
+        """and from when until when it is marked as answered;"""
         self.marked_s: defaultdict[str, list[float]] = defaultdict(list)
         """all marks of a person's messages."""
-        self.attempted_s: dict[int, float] = {}
-        """When a message was last handed to a gateway, and first:"""
-        self.first_attempt_s: dict[int, float] = {}
+        self.attempts_s: defaultdict[int, list[float]] = defaultdict(list)
+        """When a message, or a part of it, was handed to a gateway."""
+        self.texts_held: list[Held] = []
+        """On their way to a gateway, and"""
+        self.answers_held: list[Held] = []
+        """from it: by the time at which it began."""
+        self.clocks: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        """By the gateway: from when on its clock was wrong, and by how much."""
         self.acknowledged_s: dict[int, float] = {}
         self.refusals: Counter[int] = Counter()
         """How many copies of a message's parts were refused for good."""
@@ -75,6 +91,40 @@ class History:
         now_s = self._world.now_s
         self.troubles.append(Trouble(what, now_s, now_s + lasts_s))
         self.note(f"FAULT {what}")
+
+    def hold(self, smsc: int | None, seconds: float, *, texts: bool = True, answers: bool = True) -> None:
+        now_s = self._world.now_s
+        for held, which in ((self.texts_held, texts), (self.answers_held, answers)):
+            if which:
+                held.append(Held(smsc, now_s, now_s + seconds))
+
+    def came_s(self, smsc: int, at_s: float, most_s: float) -> float:
+        """When what an SMSC sent then had come to a gateway, at the latest, over a network that takes up to
+        `most_s`.
+        """
+        for held in self.texts_held:
+            if held.smsc in (None, smsc) and held.from_s <= at_s + most_s and at_s < held.to_s:
+                at_s = held.to_s
+        return at_s + most_s
+
+    def left_s(self, smsc: int, at_s: float, most_s: float) -> float:
+        """When what came to an SMSC then had left a gateway, at the earliest."""
+        for held in sorted(self.answers_held, key=lambda held: held.to_s, reverse=True):
+            if held.smsc in (None, smsc) and held.from_s < at_s and at_s - most_s <= held.to_s:
+                at_s = held.from_s
+        return at_s - most_s
+
+    def clock_set(self, gateway: str, offset_s: float) -> None:
+        self.clocks[gateway].append((self._world.now_s, offset_s))
+
+    def clocks_differ_s(self, from_s: float, to_s: float) -> float:
+        """By how much any clock within that time differs from any other within it, or itself."""
+        offsets = {0.0}  # of those that were never set
+        for sets in self.clocks.values():
+            for (at_s, offset_s), (next_s, _) in pairwise([*sets, (inf, 0.0)]):
+                if at_s <= to_s and from_s <= next_s:
+                    offsets.add(offset_s)
+        return max(offsets) - min(offsets)
 
     def troubled(self, from_s: float, to_s: float) -> bool:
         return any(each.from_s <= to_s and from_s <= each.to_s for each in self.troubles)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from smpplib import consts
 
 from gateway.simulator import odd
+from sim.setting import SMSC_PORT
 
 if TYPE_CHECKING:
     from sim.run import Run
@@ -77,12 +78,21 @@ _REFUSALS = (
 )
 
 
+#: What holds up texts on their way to a gateway, and answers from it. While responses are held back a text
+#: is not, but if it is, it stays behind them (see `gateway.simulator.outlet`).
+_HOLDS = {"mute": (True, True), "stall_reading": (False, True), "stall_responses": (True, False)}
+
+
 def _smsc(name: str, draw: Draw = _nothing, *, weight: int = 1, felt_s: float = FELT_S) -> tuple[str, Kind]:
     """An order to the simulated SMSC."""
 
     def do(run: Run, detail: dict[str, Any]) -> None:
         settings = {key: value for key, value in detail.items() if key != "which"}
-        run.smscs[detail["which"] % len(run.smscs)].smsc.order({name: settings})
+        which = detail["which"] % len(run.smscs)
+        run.smscs[which].smsc.order({name: settings})
+        if name in _HOLDS:
+            texts, answers = _HOLDS[name]
+            run.history.hold(which, detail["seconds"], texts=texts, answers=answers)
 
     return f"smsc.{name}", Kind(lambda chance: _which(chance, **draw(chance)), do, weight, felt_s)
 
@@ -107,12 +117,20 @@ def _hold(run: Run, detail: dict[str, Any]) -> None:
     connection = run.connection(detail["which"], detail["of"])
     if connection is not None:
         connection.hold(detail["seconds"])
+        if detail["of"] == "smsc":
+            run.history.hold(connection.port - SMSC_PORT, detail["seconds"])
 
 
 def _reset(run: Run, detail: dict[str, Any]) -> None:
     connection = run.connection(detail["which"], detail["of"])
     if connection is not None:
         connection.cut_after = detail["octets"]
+
+
+def _pause(run: Run, detail: dict[str, Any]) -> None:
+    """What is ready has run before, so no answer is held up in a process that stands still."""
+    run.gateway(detail["which"]).process.pause(detail["seconds"])
+    run.history.hold(None, detail["seconds"], answers=False)
 
 
 def _store_away(run: Run, detail: dict[str, Any]) -> None:
@@ -197,13 +215,13 @@ FAULTS: dict[str, Kind] = dict(
     ),
     "gateway.pause": Kind(
         lambda c: _which(c, **_seconds(0.05, 9)(c)),
-        lambda run, d: run.gateway(d["which"]).process.pause(d["seconds"]),
+        _pause,
         4,
         40,
     ),
     "gateway.clock": Kind(
         lambda c: _which(c, offset_s=c.choice((-3600.0, -61.0, -1.0, 1.0, 61.0, 3600.0))),
-        lambda run, d: run.gateway(d["which"]).set_clock(d["offset_s"]),
+        lambda run, d: run.set_clock(run.gateway(d["which"]), d["offset_s"]),
         1,
     ),
 }

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from math import inf
 from typing import Any, NamedTuple
 
 import structlog
@@ -64,16 +65,22 @@ class Run:
         links = _links(chance, carriers)
         self.config = configured(carriers, links, park=park)
         self.smscs: list[SmscActor] = [
-            SmscActor(self.world, self.network, SMSC_PORT + i, _rules(chance, link), self._observe)
+            SmscActor(
+                self.world, self.network, SMSC_PORT + i, _rules(chance, link), partial(self._observe, i)
+            )
             for i, link in enumerate(links)
         ]
         self.gateways = [
             GatewayActor(self.world, self.network, self.config, f"gateway-{i}")
             for i in range(chance.choice((1, 2, 2, 3)))
         ]
+        self.smsc_of = {person.number: i % len(self.smscs) for i, person in enumerate(self.people)}
+        """By whose number: the SMSC that his texts are handed over by."""
         self.phones = {
-            person.number: Phone(self.world, person, self._smsc_of(i), self.history, chance)
-            for i, person in enumerate(self.people)
+            person.number: Phone(
+                self.world, person, self.smscs[self.smsc_of[person.number]], self.history, chance
+            )
+            for person in self.people
         }
         for phone in self.phones.values():
             self.world.after(chance.uniform(0.5, FAULTS_S * 0.7), phone.begin)
@@ -90,17 +97,17 @@ class Run:
     def gateway(self, which: int) -> GatewayActor:
         return self.gateways[which % len(self.gateways)]
 
+    def set_clock(self, gateway: GatewayActor, offset_s: float) -> None:
+        gateway.set_clock(offset_s)
+        self.history.clock_set(gateway.name, offset_s)
+
     def _do(self, fault: plan.Fault) -> None:
         self.history.trouble(str(fault), plan.lasts_s(fault))
         plan.FAULTS[fault.kind].do(self, fault.detail)
 
     # what happens
 
-    def _smsc_of(self, index: int) -> Any:
-        actor = self.smscs[index % len(self.smscs)]
-        return lambda: actor.smsc
-
-    def _observe(self, event: Event) -> None:
+    def _observe(self, smsc: int, event: Event) -> None:
         history, body = self.history, event.body
         if event.kind == "pdu":
             return
@@ -110,11 +117,10 @@ class Run:
             if phone is None:
                 self.world.faults.append(f"a text for {body.number}, who is nobody")
             else:
-                phone.heard(body)
+                phone.heard(body, smsc)
         elif isinstance(body, Message):
             if event.kind == "mo_attempted":
-                history.attempted_s[id(body)] = self.world.now_s
-                history.first_attempt_s.setdefault(id(body), self.world.now_s)
+                history.attempts_s[id(body)].append(self.world.now_s)
             elif event.kind == "mo_acknowledged":
                 history.acknowledged_s[id(body)] = self.world.now_s
                 self.world.faults += checks.kept(self, body)
@@ -130,7 +136,7 @@ class Run:
         if key == BEGIN and isinstance(reply, list) and reply[0] == 0:
             self.history.begun_s[command[5]] = self.world.now_s
         elif command[0] == b"SET" and command[2] == b"1" and key.startswith(b"m:{"):
-            self._marked(key)
+            self._marked(key, float(command[4]) / 1000)
         elif key.startswith(b"l:{"):
             self._leased(command)
         elif command[0] == b"XADD":
@@ -155,18 +161,20 @@ class Run:
                 self.world.faults.append(f"two processes had the turn of {key!r} at {self.world.now_s:.3f}")
             turns[key] = process, now_ms + int(words[2])
 
-    def _marked(self, key: bytes) -> None:
-        """A message was answered (or is dead): once, unless the second turn had begun before that."""
+    def _marked(self, key: bytes, lasts_s: float) -> None:
+        """A message was answered: once, unless the second turn had begun before that, or after the mark had
+        ended (by the clock of the store, as above): a redelivery so late is another message by contract.
+        """
         history, now_s = self.history, self.world.now_s
         number = self._by_partition.get(key[3 : key.index(b"}")])
         if number is None:
             return
-        before_s = history.mark_s.get(key)
-        if before_s is not None and before_s < history.begun_s.get(key, 0.0):
+        before_s, until_s = history.mark_s.get(key, (inf, inf))
+        if before_s < history.begun_s.get(key, 0.0) < until_s:
             self.world.faults.append(
                 f"a message of {number} was marked at {before_s:.3f}, and then answered once more"
             )
-        history.mark_s[key] = now_s
+        history.mark_s[key] = now_s, now_s + lasts_s - 0.001
         history.marked_s[number].append(now_s)
         history.note(f"store marks a message of {number}")
 
@@ -193,7 +201,7 @@ class Run:
             actor.smsc.order({"clear": {}})
         for gateway in self.gateways:
             gateway.process.dies_at_step = None
-            gateway.set_clock(0.0)
+            self.set_clock(gateway, 0.0)
 
     def _over(self) -> bool:
         """Everybody has what is owed to him, and everything is quiet."""
