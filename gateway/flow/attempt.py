@@ -55,7 +55,10 @@ class Taken:
 class Attempt:
     """What attempts at fresh and at parked messages have in common; `ended` is theirs."""
 
-    __slots__ = ("_asked_s", "_not_after_s", "_saying", "fresh", "mo", "parking", "pipeline", "turn", "who")
+    __slots__ = (
+        "_asked_s", "_not_after_s", "_saying", "answered", "fresh", "mo", "parking", "pipeline", "turn",
+        "who",
+    )  # fmt: skip
     _saying: Saying
 
     def __init__(self, pipeline: "Pipeline", mo: Mo, who: Pseudonym, fresh: bool) -> None:
@@ -66,6 +69,7 @@ class Attempt:
         self.fresh = fresh
         self.turn: Turn | None = None
         self.parking: asyncio.Task[bytes | None] | None = None
+        self.answered = False  # the attempt is over, well or not
 
     def begin(self) -> None:
         """Once all earlier work for the subscriber in this process has ended."""
@@ -173,6 +177,7 @@ class Attempt:
             self.end(_done(saying.reason))
 
     def end(self, result: Result) -> None:
+        self.answered = True  # first: what is told of it may fail, which ends nothing a second time
         self.pipeline.next_in_line(self.mo)
         self.ended(result)
 
@@ -181,11 +186,13 @@ class Attempt:
 
     def _failed(self, error: StoreError) -> None:
         self.pipeline.recorder.failed("store", error)
-        self.end(Result(Work.LATER, "store", counts=False))
+        if not self.answered:
+            self.end(Result(Work.LATER, "store", counts=False))
 
     def _broke(self, error: Exception) -> None:
         self.pipeline.recorder.failed("message", error)
-        self.end(Result(Work.LATER, type(error).__name__))
+        if not self.answered:
+            self.end(Result(Work.LATER, type(error).__name__))
 
     # the rare ways
 
@@ -286,22 +293,22 @@ class Parked(Attempt):
 class Flight(Attempt):
     """At a message between its arrival and its acknowledgement."""
 
-    __slots__ = ("_taken", "answered", "started_s")
+    __slots__ = ("_taken", "started_s")
 
     def __init__(self, pipeline: "Pipeline", mo: Mo, who: Pseudonym, taken: Taken) -> None:
         super().__init__(pipeline, mo, who, True)
         self._taken = taken
         self.started_s = pipeline.clock.monotonic()
-        self.answered = False  # the attempt is over, well or not
 
     def ended(self, result: Result) -> None:
         p = self.pipeline
-        self.answered = True
         p.forget_answered()
         if result.work is Work.DONE and self.parking is None:
             p.ended(self.mo, result, self.started_s)
-            self._taken.settle(Verdict.ACK)
-            self._taken.over()
+            try:
+                self._taken.settle(Verdict.ACK)
+            finally:
+                self._taken.over()
         else:
             p.spawn(self._settle_later(result))
 

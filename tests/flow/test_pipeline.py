@@ -1,13 +1,15 @@
 """Answered or parked, before it is acknowledged: the pipeline on a real Redis, the SMSC scripted."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.flow.messages import Outcome, Sending, Verdict
+from gateway.flow.attempt import Parked
+from gateway.flow.messages import Outcome, Result, Sending, Verdict
 from gateway.flow.pipeline import MAX_WAITING
 from tests.flow.harness import PROMPT, Process, mo, process, until
 
@@ -136,6 +138,33 @@ def test_a_message_whose_handling_raises_dies_and_its_neighbours_flow(run: Calla
         assert p.smsc.sent[-1][0] == "8613800000001"
 
     run(scenario, lease_s=0.05)
+
+
+@pytest.mark.parametrize("after_lease", [False, True])
+def test_an_end_that_cannot_be_told_is_no_second_end(run: Callable[..., None], after_lease: bool) -> None:
+    """It is recorded, reaches no other's reply, and the subscriber's next message has its turn."""
+    ends: list[str] = []
+
+    def then(result: Result) -> None:
+        ends.append(result.reason)
+        raise RuntimeError("broken")
+
+    async def scenario(p: Process) -> None:
+        message, pipeline = mo(), p.pipeline
+        attempt = Parked(pipeline, message, pipeline.pseudonyms.of("8613800000001"), then)
+        if after_lease:
+            pipeline.clock.monotonic = lambda: time.monotonic() + 3600  # type: ignore[method-assign]
+        else:
+            p.calls._single.up = False
+        pipeline._line_up(attempt)
+        await until(lambda: ends)
+        p.calls._single.up = True
+        pipeline.clock.monotonic = time.monotonic  # type: ignore[method-assign]
+        assert await p.deliver(mo()) is Verdict.ACK
+        assert ends == ["lease_ended" if after_lease else "store"]
+        assert p.metrics.failures.labels("message", "RuntimeError")._value.get() == 1
+
+    run(scenario)
 
 
 def test_an_smsc_that_never_responds_is_tried_six_times(run: Callable[..., None]) -> None:
