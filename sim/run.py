@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from gateway.config.models import Park, Smsc
-from gateway.redis.keys import PARK_SHARDS, park_key
+from gateway.redis.keys import PARK_SHARDS, park_key, tag_of
 from gateway.redis.turns import BEGIN
 from gateway.simulator.events import Event
 from gateway.simulator.messages import Message
@@ -135,8 +135,12 @@ class Run:
         key = command[1]
         if key == BEGIN and isinstance(reply, list) and reply[0] == 0:
             self.history.begun_s[command[5]] = self.world.now_s
-        elif command[0] == b"SET" and command[2] == b"1" and key.startswith(b"m:{"):
-            self._marked(key, float(command[4]) / 1000)
+        elif command[0] == b"SET" and key.startswith(b"m:{"):
+            number = self._by_partition.get(key[3 : key.index(b"}")])
+            if number is not None and command[2] == b"1":
+                self._answered(key, number, float(command[4]) / 1000)
+            elif number is not None:
+                self._recorded(number)
         elif key.startswith(b"l:{"):
             self._leased(command)
         elif command[0] == b"XADD":
@@ -161,14 +165,20 @@ class Run:
                 self.world.faults.append(f"two processes had the turn of {key!r} at {self.world.now_s:.3f}")
             turns[key] = process, now_ms + int(words[2])
 
-    def _marked(self, key: bytes, lasts_s: float) -> None:
+    def _recorded(self, number: str) -> None:
+        """A message was marked that is not answered: it is parked, or dead, and recorded as such before, or
+        whoever brings it again is told that it was seen to and nothing of it is anywhere.
+        """
+        if tag_of(self.phones[number].person.who).encode() not in self.parked(b"q") + self.parked(b"x"):
+            self.world.faults.append(
+                f"a message of {number} was marked at {self.world.now_s:.3f}, and is recorded nowhere"
+            )
+
+    def _answered(self, key: bytes, number: str, lasts_s: float) -> None:
         """A message was answered: once, unless the second turn had begun before that, or after the mark had
         ended (by the clock of the store, as above): a redelivery so late is another message by contract.
         """
         history, now_s = self.history, self.world.now_s
-        number = self._by_partition.get(key[3 : key.index(b"}")])
-        if number is None:
-            return
         before_s, until_s = history.mark_s.get(key, (inf, inf))
         if before_s < history.begun_s.get(key, 0.0) < until_s:
             self.world.faults.append(

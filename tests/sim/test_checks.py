@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.dialog.replies import Kind
+from gateway.redis.keys import park_key, tag_of
 from gateway.simulator.messages import Message, State
 from sim import checks, plan
 from sim.history import Answer, Asked
@@ -110,6 +111,17 @@ def test_a_message_is_answered_once_while_its_mark_lasts(story: Story, begun_s: 
         run.world.now_s = at_s
         run.server.store.run([b"SET", key, b"1", b"PX", b"30000"])
         run.history.begun_s[key] = begun_s
+    assert len(run.world.faults) == wrong
+
+
+@pytest.mark.parametrize(("stream", "wrong"), [(b"q", 0), (b"x", 0), (None, 1)])
+def test_what_is_marked_and_not_answered_is_recorded(story: Story, stream: bytes | None, wrong: int) -> None:
+    """Parked or dead, before it is marked."""
+    run, who = story.run, story.run.people[0].who
+    if stream is not None:
+        key = park_key(stream, run.config.smsc[0].name, 0)
+        run.server.store.run([b"XADD", key, b"*", b"s", tag_of(who).encode()])
+    run.server.store.run([b"SET", b"m:{%d}:digest" % who.partition, b"0", b"PX", b"30000"])
     assert len(run.world.faults) == wrong
 
 
