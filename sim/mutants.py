@@ -52,17 +52,20 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "acknowledges before it answers": (
         Edit(
             PIPELINE,
-            "        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), settle, over)\n",
-            "        settle(Verdict.ACK)\n        settle = lambda verdict: None\n"
-            "        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), settle, over)\n",
+            "        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), taken)\n",
+            "        taken.settle(Verdict.ACK)\n"
+            "        over = staticmethod(taken.over)\n"
+            "        taken = type('Told', (), {'settle': lambda *_: None, 'over': over})()\n"
+            "        flight = Flight(self, mo, self.pseudonyms.of(mo.msisdn), taken)\n",
         ),
     ),
     "acknowledges what it could not park": (
         Edit(
             ATTEMPT,
             "            entry_id = await self._parked(0, reason)\n"
-            "            self._settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)\n",
-            "            entry_id = await self._parked(0, reason)\n            self._settle(Verdict.ACK)\n",
+            "            self._taken.settle(Verdict.TEMPORARY if entry_id is None else Verdict.ACK)\n",
+            "            entry_id = await self._parked(0, reason)\n"
+            "            self._taken.settle(Verdict.ACK)\n",
         ),
     ),
     "takes a store that is away for the end of a message": (
