@@ -66,7 +66,10 @@ def kept(run: Run, message: Message) -> list[str]:
     )
     tag = tag_of(person.who).encode()
     parked = (run.parked(b"q") + run.parked(b"x")).count(tag)
-    if acknowledged > answered + parked:
+    taken_for_another = sum(
+        _taken_for_an_earlier(run, each) for each in run.history.questions if each.person is person
+    )
+    if acknowledged > answered + parked + taken_for_another:
         return [f"{message.id} of {message.number} was acknowledged, and neither answered nor parked"]
     return []
 
@@ -136,6 +139,8 @@ def _answered(run: Run, number: str, cases: list[Case]) -> Iterator[str]:
     recorded = run.parked(b"x").count(tag)
     for case in cases:
         if case.answers or case.asked.message.state != "acknowledged":
+            continue
+        if _taken_for_an_earlier(run, case.asked):
             continue
         if recorded:
             recorded -= 1
@@ -330,6 +335,22 @@ def _cases(run: Run, number: str) -> list[Case]:
         elif fitting:
             fitting[-1].answers.append(answer)
     return cases
+
+
+def _taken_for_an_earlier(run: Run, asked: Asked) -> bool:
+    """Whether it may count as a redelivery: equal to one shortly before, and damaged in the way that takes
+    the SMSC's own id away, by which they would be told apart.
+    """
+    earlier = any(
+        each.person is asked.person
+        and each.text == asked.text
+        and 0 < asked.at_s - each.at_s <= run.config.dedup.window_s
+        for each in run.history.questions
+    )
+    return earlier and any(
+        fault.kind == "smsc.damage_deliver" and fault.detail["form"] == "padding" and fault.at_s <= asked.at_s
+        for fault in run.faults
+    )
 
 
 def _may_have_come_whole(run: Run, message: Message) -> bool:

@@ -233,3 +233,17 @@ def test_an_answer_is_to_the_latest_question_that_it_fits(story: Story) -> None:
     assert not story.wrong("after it came")
     story.run.history.attempts_s[id(second)] = [9.5]
     assert len(story.wrong("after it came")) == 1
+
+
+def test_without_the_smscs_ids_an_equal_text_is_the_one_before(story: Story) -> None:
+    """The form of damage that takes the id away; without it, a message is missing."""
+    story.asked("CXMYD", 2.0, acknowledged_s=2.1)
+    story.answered(CHINESE, 2.05)
+    story.asked("CXMYD", 3.0, acknowledged_s=3.1)
+    assert story.wrong("never answered")
+    story.run.faults.append(
+        plan.Fault(1.0, "smsc.damage_deliver", {"which": 0, "count": 3, "form": "padding"})
+    )
+    assert not story.wrong("never answered")
+    story.asked("CXMYD EN", 4.0, acknowledged_s=4.1)
+    assert story.wrong("never answered")
