@@ -26,7 +26,7 @@ from bench.load.session import Session
 
 READ: Final = 1 << 16
 GRAIN_S: Final = 0.05
-LEAST_S: Final = 0.0001
+LEAST_S: Final = 0.0005
 """At high rates a few messages leave together, instead of each with two system calls of its own."""
 WRITE_HIGH: Final = 1 << 19
 
@@ -116,7 +116,7 @@ class Load:
         self._conversations, self._schedule = conversations, schedule
         self._binds, self._window = binds, window
         self._start_s = inf
-        self._turn = 0
+        self._turn = self._first = 0
         self.connects = self.disconnects = 0
         self.stop = False
 
@@ -218,12 +218,15 @@ class Load:
         lines = conversations.lines_due if schedule.messages else 0
         if not new and not lines:
             return []
-        receivers = self._receivers
         self._turn += 1
-        first = self._turn % len(receivers) if receivers else 0
-        receivers = receivers[first:] + receivers[:first]
-        rooms = [self._window - each.session.unacked if each.room else 0 for each in receivers]
-        for connection, share in zip(receivers, shared(lines + new, rooms), strict=True):
+        first = self._first % max(1, len(self._receivers))
+        receivers = self._receivers[first:] + self._receivers[:first]
+        rooms = (self._window - each.session.unacked if each.room else 0 for each in receivers)
+        asked = []
+        for connection, share in zip(receivers, shared(lines + new, rooms, len(receivers)), strict=False):
+            self._first += 1
+            if not share:
+                continue
             session = connection.session
             data, taken = conversations.next_lines(share, session.link) if lines else (b"", 0)
             fresh = min(share - taken, new)
@@ -233,7 +236,8 @@ class Load:
                 new -= fresh
             session.unacked += taken + fresh
             connection.write(data)
-        return [each.fd for each in receivers]
+            asked.append(connection.fd)
+        return asked
 
     def _accept(self) -> None:
         try:

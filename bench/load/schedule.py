@@ -4,6 +4,7 @@ In the open loop a conversation counts from its scheduled time, so that waiting 
 latency (no coordinated omission). Pure. Called by `run`.
 """
 
+from collections.abc import Iterable, Iterator
 from math import inf
 from typing import NamedTuple
 
@@ -35,11 +36,14 @@ class Schedule(NamedTuple):
         return start_s + started / self.rate_per_s if self.rate_per_s and started < self.messages else inf
 
 
-def shared(count: int, rooms: list[int]) -> list[int]:
-    """So many messages for links of which each has room for some, as evenly as one after the other gives."""
-    shares = []
-    for at, room in enumerate(rooms):
-        share = min(room, -(-count // (len(rooms) - at)))
-        shares.append(share)
+def shared(count: int, rooms: Iterable[int], links: int) -> Iterator[int]:
+    """So many messages for links of which each has room for some, as evenly as one after the other gives.
+
+    Ends with the last message, so that a few messages cost as little with many links as with one.
+    """
+    for left, room in zip(range(links, 0, -1), rooms, strict=False):
+        if not count:
+            return
+        share = min(room, -(-count // left))
+        yield share
         count -= share
-    return shares

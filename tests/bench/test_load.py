@@ -253,10 +253,11 @@ def test_the_open_loop_begins_by_the_clock() -> None:
 
 
 def test_links_share_evenly_as_far_as_they_have_room() -> None:
-    """What one cannot take is another's."""
-    assert shared(10, [100, 100, 100]) == [4, 3, 3]
-    assert shared(10, [1, 0, 100]) == [1, 0, 9]
-    assert shared(5, []) == []
+    """What one cannot take is another's; who comes after the last message is not looked at."""
+    assert list(shared(10, [100, 100, 100], 3)) == [4, 3, 3]
+    assert list(shared(10, [1, 0, 100], 3)) == [1, 0, 9]
+    assert list(shared(2, iter([0, 1, 1, 1]), 4)) == [0, 1, 1]
+    assert list(shared(5, [], 0)) == []
 
 
 def test_percentiles_are_those_of_loadsmsc() -> None:
