@@ -22,6 +22,7 @@ CITY: Final = "北京市"
 ID_LAST4: Final = "1234"
 NULL_TWISTED: Final = "null, Twisted"
 NPM: Final = "npm smpp + redis"
+BINDS: Final = 10
 KANNEL_PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib/kannel"
 
 CONFIG: Final = """
@@ -148,12 +149,12 @@ def program(words: str) -> list[str]:
 
 def everybody(site: Site, programs: dict[str, list[str]]) -> list[Contender]:
     """`programs`: ours, by what their rows are called."""
-    rows = [null_c(site), null_twisted(site), null_uvloop(site), npm(site), smpplib(site)]
+    rows = [null_c(site), null_twisted(site), null_uvloop(site), npm(site), npm(site, BINDS), smpplib(site)]
     if kannel := kannel_if_installed(site):
         rows.append(kannel)
     for title, program in programs.items():
-        rows += [ours(site, dialog, program, title=title) for dialog in (NONE, INLINE, PROMPT)]
-        rows += [ours(site, NONE, program, title=title, binds=10)]
+        for binds in (1, BINDS):
+            rows += [ours(site, each, program, title=title, binds=binds) for each in (NONE, INLINE, PROMPT)]
         rows += [ours(site, NONE, program, title=title, workers=2)]
     return rows
 
@@ -172,10 +173,12 @@ def null_uvloop(site: Site) -> Contender:
     return Contender("null, uvloop", [command], 300_000)
 
 
-def npm(site: Site) -> Contender:
+def npm(site: Site, binds: int = 1) -> Contender:
+    """One process, all binds in it."""
     script = str(PEERS / "node" / "gateway.js")
-    command = ["node", script, str(site.smpp), str(site.redis_port)]
-    return Contender(NPM, [command], 40_000, expects=["%m"], common="%m")
+    command = ["node", script, str(site.smpp), str(site.redis_port), str(binds)]
+    name = NPM + _with_binds(binds)
+    return Contender(name, [command], 40_000, expects=["%m"], common="%m", binds=binds)
 
 
 def smpplib(site: Site) -> Contender:
@@ -214,16 +217,18 @@ def ours(
     config = config_of(site, dialog, binds)
     serve = [*program, "-c", str(config), "serve", "--log-level", "error"]
     return Contender(
-        f"{title}, {dialog.name}"
-        + (f", {binds} binds" if binds > 1 else "")
-        + (f", {workers} workers" if workers > 1 else ""),
+        f"{title}, {dialog.name}" + _with_binds(binds) + (f", {workers} workers" if workers > 1 else ""),
         [[*serve, "--workers", str(workers)] if workers > 1 else serve],
-        60_000,
+        50_000 // len(dialog.texts),
         dialog.texts,
         dialog.expects,
         dialog.common,
         workers * binds,
     )
+
+
+def _with_binds(binds: int) -> str:
+    return f", {binds} binds" if binds > 1 else ""
 
 
 def config_of(site: Site, dialog: Dialog = NONE, binds: int = 1) -> Path:

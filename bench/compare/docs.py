@@ -17,23 +17,34 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "performance.md"
 PICTURE: Final = DOCS / "pictures" / "bench.svg"
 AGREE: Final = 0.10
-BUSY: Final = 0.3
+QUIET: Final = 0.1
 COLUMNS: Final = (
-    *("answers/s", "least", "most", "loadsmsc", "x npm", "x null", "p50 ms", "p99 ms"),
-    *("CPU s", "Redis", "RSS MB", "foreign", "refused", "wrong"),
+    *("answers/s", "before", "rounds", "loadsmsc", "x npm", "x null", "p50 ms", "p99 ms", "loadsmsc"),
+    *("CPU s", "before", "Redis", "RSS MB", "foreign", "refused", "wrong"),
 )
 MEANING: Final = (
-    "answers/s: median, least and most of the rounds, and median by loadsmsc; as a multiple of npm smpp and "
-    "of the null gateway in Twisted. p50, p99: at half the rate. CPU s: for 1,000 answers, in all its "
-    "processes; in Redis. foreign: cores busy with something else."
+    "answers/s: median of the rounds; of the sitting before; least and most of the rounds; median by "
+    "loadsmsc; as a multiple of npm smpp's best row and of the null gateway in Twisted. p50, p99: at half "
+    "the rate; p99 by loadsmsc. CPU s: for 1,000 answers, in all its processes; in the sitting before; in "
+    "Redis. foreign: cores busy with something else, in the worst run."
 )
 _COLOURS: Final = {"null": "#bbb", "cxmyd": "#1f6feb"}
 
 Summary = Mapping[str, Mapping[str, Any]]
 
 
+def sitting(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a sitting beside the next one."""
+    return {name: record[name] for name in ("contenders", "rounds", "subscribers", "run")}
+
+
+def medians(record: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """By contender; of no sitting none."""
+    return {name: summary(rounds) for name, rounds in record["contenders"].items()} if record else {}
+
+
 def summary(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians of the rounds; refused and wrong are added up."""
+    """Medians of the rounds; refused and wrong are added up, of foreign cores the most counts."""
     rates = [each["answers_per_s"] for each in rounds]
     found: dict[str, Any] = {"least": min(rates), "most": max(rates)}
     for name in rounds[0]:
@@ -41,27 +52,34 @@ def summary(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         added = name in ("refused", "wrong", "loadsmsc_wrong")
         found[name] = sum(values) if added else statistics.median(values)
     found["loadsmsc_most"] = max(each["loadsmsc_per_s"] for each in rounds)
+    found["foreign_cores"] = max(each["foreign_cores"] for each in rounds)
     return found
 
 
-def rows(found: Summary) -> Iterator[tuple[str, list[str]]]:
+def rows(found: Summary, before: Summary | None = None) -> Iterator[tuple[str, list[str]]]:
+    """`before`: the same of the sitting before."""
+    best = {
+        start: max(
+            (each["answers_per_s"] for name, each in found.items() if name.startswith(start)), default=0
+        )
+        for start in (NPM, NULL_TWISTED)
+    }
     for name, each in found.items():
-        rate = each["answers_per_s"]
-        ratios = [
-            f"{rate / found[other]['answers_per_s']:.2f}" if other in found else ""
-            for other in (NPM, NULL_TWISTED)
-        ]
+        rate, other = each["answers_per_s"], (before or {}).get(name)
+        p99_ms = each.get("loadsmsc_p99_ms")
         yield (
             name,
             [
                 f"{rate:,.0f}",
-                f"{each['least']:,.0f}",
-                f"{each['most']:,.0f}",
+                f"{other['answers_per_s']:,.0f}" if other else "",
+                f"{each['least']:,.0f} to {each['most']:,.0f}",
                 f"{each['loadsmsc_per_s']:,.0f}",
-                *ratios,
+                *(f"{rate / of:.2f}" if of else "" for of in best.values()),
                 f"{each['p50_ms']:.2f}",
                 f"{each['p99_ms']:.1f}",
+                f"{p99_ms:.1f}" if p99_ms else "",
                 f"{each['cpu_s_per_1000']:.4f}",
+                f"{other['cpu_s_per_1000']:.4f}" if other else "",
                 f"{each['redis_cpu_s_per_1000']:.4f}",
                 f"{each['rss_mb']:.0f}",
                 f"{each['foreign_cores']:.1f}",
@@ -69,6 +87,45 @@ def rows(found: Summary) -> Iterator[tuple[str, list[str]]]:
                 f"{each['wrong']}",
             ],
         )
+
+
+def remarks(record: Mapping[str, Any]) -> list[str]:
+    """How quiet the machine was, how far the sitting before is from this one, and what loadsmsc says."""
+    found, before = medians(record), medians(record.get("before"))
+    said = [f"This sitting, {_when(record)}: {_quiet(found)}."]
+    common = [name for name in found if name in before]
+    if common:
+        said += [f"The sitting before, {_when(record['before'])}: {_quiet(before)}."]
+        for title, field in (("answers/s", "answers_per_s"), ("CPU for an answer", "cpu_s_per_1000")):
+            away = {name: found[name][field] / before[name][field] - 1 for name in common}
+            most = max(common, key=lambda name: abs(away[name]))
+            middle = statistics.median(map(abs, away.values()))
+            said.append(
+                f"{title} beside those of the sitting before: {middle:.0%} off in the median of "
+                f"{len(common)} rows, at most {away[most]:+.0%} ({most})."
+            )
+    else:
+        said.append("No sitting before this one: run the bench again to see whether it repeats.")
+    return said + [f"{name}: {line}." for name, line in agreement(found).items()]
+
+
+def _when(record: Mapping[str, Any]) -> str:
+    run = record["run"]
+    return f"{run['at'].partition('+')[0].replace('T', ' ')} UTC, CPython {run['python']}"
+
+
+def _quiet(found: Summary) -> str:
+    """Which rows the machine's other work has touched."""
+    busy = [
+        f"{name} ({each['foreign_cores']:.1f})"
+        for name, each in found.items()
+        if each["foreign_cores"] > QUIET
+    ]
+    if not busy:
+        return "the machine was quiet"
+    which = "all rows" if len(busy) == len(found) else "these rows"
+    worse = f"more than {QUIET} cores were busy with something else in {which}"
+    return f"the machine was NOT QUIET: {worse}: {', '.join(busy)}"
 
 
 def agreement(found: Summary) -> dict[str, str]:
@@ -82,7 +139,14 @@ def agreement(found: Summary) -> dict[str, str]:
             away = rate / other - 1
             verdict = "agree within 10 %" if abs(away) <= AGREE else f"DIFFER by {away:+.0%}"
             wrong = f"; wrong by loadsmsc: {each['loadsmsc_wrong']}" if each["loadsmsc_wrong"] else ""
-            said[name] = f"own load {rate:,.0f}/s, loadsmsc {other:,.0f}/s at best: they {verdict}{wrong}"
+            p99_ms = (
+                f"; p99 {each['p99_ms']:.1f} and {each['loadsmsc_p99_ms']:.1f} ms"
+                if "loadsmsc_p99_ms" in each
+                else ""
+            )
+            said[name] = (
+                f"own load {rate:,.0f}/s, loadsmsc {other:,.0f}/s at best: they {verdict}{p99_ms}{wrong}"
+            )
     return said
 
 
@@ -105,23 +169,15 @@ def write(found: Mapping[str, Any] | None) -> None:
     """`found`: as `run` saves it."""
     if found is None:
         raise SystemExit("bench/results/compare.json: there is none; make bench writes it")
-    medians = {name: summary(each) for name, each in found["contenders"].items()}
-    run = found["run"]
-    said = "".join(f"- {name}: {line}.\n" for name, line in agreement(medians).items())
+    figures, run = medians(found), found["run"]
     source = (
         f"\n{MEANING}\n\n"
-        f"Medians of {found['rounds']} rounds, {found['subscribers']:,} subscribers; {run['machine']}, "
-        f"{run['at'][:10]}, CPython {run['python']}.{_busy(medians)}\n"
+        f"Medians of {found['rounds']} rounds, {found['subscribers']:,} subscribers; {run['machine']}.\n\n"
     )
-    table = markdown(["contender", *COLUMNS], ([name, *row] for name, row in rows(medians)))
-    replace(PAGE, "bench", f"{table}{source}\n{said}")
-    PICTURE.write_text(svg(medians), encoding="utf-8")
-
-
-def _busy(found: Summary) -> str:
-    """Whether to warn of the figures."""
-    most = max(each["foreign_cores"] for each in found.values())
-    return f" The machine was busy with something else (up to {most:.1f} cores)." if most > BUSY else ""
+    said = "".join(f"- {line}\n" for line in remarks(found))
+    body = ([name, *row] for name, row in rows(figures, medians(found.get("before"))))
+    replace(PAGE, "bench", f"{markdown(['contender', *COLUMNS], body)}{source}{said}")
+    PICTURE.write_text(svg(figures), encoding="utf-8")
 
 
 def svg(found: Summary) -> str:

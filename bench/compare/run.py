@@ -8,10 +8,10 @@ of one run only: absolute figures are this machine's, this minute's. `make bench
 
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -34,6 +34,7 @@ from bench.compare.store import fill, server
 from bench.store import results
 
 QUICK: Final = 6
+WIDTH: Final = 190
 
 
 @click.command(context_settings={"show_default": True})
@@ -54,7 +55,9 @@ def main(
     quick: bool,
     into_docs: bool,
 ) -> None:
-    """Measure all contenders in turn, ROUNDS times; print medians, write bench/results/compare.json."""
+    """Measure all contenders in turn, ROUNDS times; print medians beside those of the sitting before, write
+    both to bench/results/compare.json.
+    """
     subprocess.run(["make", "-s", "-C", str(LOADSMSC)], check=True)
     subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=PEERS / "node", check=True)
     programs = {"cxmyd": program(cxmyd)}
@@ -72,8 +75,12 @@ def main(
         "contenders": {n: [asdict(each) for each in f] for n, f in found.items()},
         "rounds": rounds,
         "subscribers": subscribers,
+        "run": results.conditions(quick=quick),
     }
-    _show(found)
+    before = None if quick else results.load("compare")
+    if before is not None:
+        figures["before"] = docs.sitting(before)
+    _show(figures)
     complete = not only
     if complete:
         results.save("compare", figures, quick=quick)
@@ -99,17 +106,15 @@ def _measure(
     return found
 
 
-def _show(found: dict[str, list[Figures]]) -> None:
-    summary = {name: docs.summary([asdict(each) for each in figures]) for name, figures in found.items()}
+def _show(figures: Mapping[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=0)
     for column in ("", *docs.COLUMNS):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for name, row in docs.rows(summary):
+    for name, row in docs.rows(docs.medians(figures), docs.medians(figures.get("before"))):
         table.add_row(name, *row)
-    results.console.print(table)
-    results.console.print(docs.MEANING)
-    for name, line in docs.agreement(summary).items():
-        results.console.print(f"{name}: {line}")
+    results.console.print(table, width=WIDTH, crop=False)
+    for line in (docs.MEANING, *docs.remarks(figures)):
+        results.console.print(line)
 
 
 if __name__ == "__main__":

@@ -26,14 +26,19 @@ def save(bench: str, figures: Mapping[str, Any], *, quick: bool) -> None:
     path.parent.mkdir(exist_ok=True)
     known = json.loads(path.read_text()) if path.exists() else {}
     known |= dict(figures)
-    known["run"] = {
+    known["run"] = conditions(quick=quick)
+    path.write_text(json.dumps(known, indent=1) + "\n")
+    console.print(f"written to {path.relative_to(FOLDER.parent.parent)}")
+
+
+def conditions(*, quick: bool) -> dict[str, Any]:
+    """When, where and by what the figures of now are found."""
+    return {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "quick": quick,
         "machine": _machine(),
         "python": platform.python_version(),
     }
-    path.write_text(json.dumps(known, indent=1) + "\n")
-    console.print(f"written to {path.relative_to(FOLDER.parent.parent)}")
 
 
 def load(bench: str) -> dict[str, Any] | None:

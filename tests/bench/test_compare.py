@@ -17,7 +17,7 @@ from bench.compare.measure import BASE_MSISDN, Figures, Numbers
 from bench.scale import docs as scale_docs
 
 OURS = Contender("cxmyd, none", [["cxmyd"]], 10)
-SOME = Figures(1000.0, 1.0, 5.0, 0.1, 0.02, 0.01, 100.0, 0.0, 0, 0, 1000.0, 0)
+SOME = Figures(1000.0, 1.0, 5.0, 0.1, 0.02, 0.01, 100.0, 0.0, 0, 0, 1000.0, 4.0, 0)
 SPIN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
 
 
@@ -66,9 +66,10 @@ def test_rounds_become_medians() -> None:
     assert (summary["wrong"], summary["refused"], summary["loadsmsc_most"]) == (3, 0, 1000)
 
 
-def test_ratios_are_to_npm_and_to_the_null_gateway() -> None:
+def test_ratios_are_to_the_best_of_npm_and_to_the_null_gateway() -> None:
     """Where they were measured."""
-    all_rows = dict(docs.rows(found(**{NPM: 500.0, NULL_TWISTED: 4000.0, "cxmyd, none": 2000.0})))
+    rates = {NPM: 300.0, f"{NPM}, 10 binds": 500.0, NULL_TWISTED: 4000.0, "cxmyd, none": 2000.0}
+    all_rows = dict(docs.rows(found(**rates)))
     assert all_rows["cxmyd, none"][4:6] == ["4.00", "0.50"]
     assert dict(docs.rows(found(ours=1.0)))["ours"][4:6] == ["", ""]
 
@@ -79,6 +80,21 @@ def test_the_two_loads_are_held_against_each_other() -> None:
     assert list(said) == ["cxmyd, a", "cxmyd, b"]
     assert "agree within 10 %" in said["cxmyd, a"]
     assert "DIFFER by -30%" in said["cxmyd, b"]
+
+
+def test_two_sittings_stand_side_by_side() -> None:
+    """With how far they are apart, and which rows the machine's other work has touched."""
+    run = {"at": "2026-11-28T22:00+00:00", "python": "3.11.2"}
+    busy = replace(SOME, answers_per_s=800.0, foreign_cores=0.3)
+    before = {"run": run, "contenders": {"cxmyd, a": [asdict(SOME)], "cxmyd, b": [asdict(busy)]}}
+    record = {"run": run, "contenders": {"cxmyd, a": [asdict(SOME)], "cxmyd, b": [asdict(SOME)]}}
+    assert "No sitting before" in docs.remarks(record)[1]
+    record |= {"before": before}
+    this, last, rates, *_ = docs.remarks(record)
+    assert this == "This sitting, 2026-11-28 22:00 UTC, CPython 3.11.2: the machine was quiet."
+    assert last.endswith("in these rows: cxmyd, b (0.3).")
+    assert "at most +25% (cxmyd, b)" in rates
+    assert dict(docs.rows(docs.medians(record), docs.medians(before)))["cxmyd, b"][:2] == ["1,000", "800"]
 
 
 def test_figures_stand_between_their_marks(tmp_path: Path) -> None:
