@@ -18,6 +18,7 @@ _VERDICTS_KEPT = 1000
 class Plan(NamedTuple):
     """`lines`: what each subscriber writes, the next one after the complete answer to the one before.
     `expected`: what the answer to each must contain ("%m" stands for its recipient); None: whatever.
+    `retry_s`: a refused line is sent again after so long; 0: its conversation ends.
     """
 
     messages: int
@@ -28,6 +29,7 @@ class Plan(NamedTuple):
     service: str = "10086"
     ucs2: bool = False
     ids: int = 0
+    retry_s: float = 0.0
 
 
 class Conversations:
@@ -45,6 +47,7 @@ class Conversations:
         self._closed = [0] * plan.subscribers  # conversations of each that have come to an end
         self._refused: set[int] = set()
         self._next_lines: deque[int] = deque()
+        self._again: deque[tuple[float, int]] = deque()  # refused: when to send whose line again
         self._parts: dict[tuple[object, ...], dict[int, Part]] = {}
         self._verdicts: dict[tuple[int, bytes], bool] = {}
         self.started = self.open = 0
@@ -68,9 +71,10 @@ class Conversations:
             ids=plan.ids,
         )
 
-    @property
-    def lines_due(self) -> int:
-        """Second and later lines that may be sent at once."""
+    def lines_due(self, now_s: float) -> int:
+        """Second and later lines, and refused ones, that may be sent at once."""
+        while self._again and self._again[0][0] <= now_s:
+            self._next_lines.append(self._again.popleft()[1])
         return len(self._next_lines)
 
     @property
@@ -82,7 +86,7 @@ class Conversations:
         return len(self._sent) - self._sent.count(0)
 
     def next_lines(self, most: int, link: int) -> tuple[bytes, int]:
-        """Up to so many second and later lines; and how many they are."""
+        """Up to so many of the lines that are due; and how many they are."""
         made: list[bytes] = []
         while self._next_lines and len(made) < most:
             number = self._next_lines.popleft()
@@ -116,8 +120,8 @@ class Conversations:
         self.acks[0] += good
         return good
 
-    def refused(self, sequence: int, status: int, link: int) -> int:
-        """A response with another status, or a generic_nack: the conversation ends here."""
+    def refused(self, sequence: int, status: int, link: int, now_s: float) -> int:
+        """A response with another status, or a generic_nack: once more later, or the conversation ends."""
         if not self.acked([sequence], link):
             return 0
         self.acks[0] -= 1
@@ -125,6 +129,10 @@ class Conversations:
         step, number = divmod(sequence - 1, self.plan.messages)
         if self._open[number] and self._step[number] == step:
             self._open[number] = 0
+            if self.plan.retry_s:
+                self.count["retried"] += 1
+                self._again.append((now_s + self.plan.retry_s, number))
+                return 1
             self._refused.add(number)
             self.count["nacked"] += 1
             self.open -= 1

@@ -215,7 +215,7 @@ class Load:
         """The connections that have something to write."""
         conversations, schedule = self._conversations, self._schedule
         new = max(0, schedule.due(now_s - self._start_s, conversations.started, conversations.open))
-        lines = conversations.lines_due if schedule.messages else 0
+        lines = conversations.lines_due(now_s) if schedule.messages else 0
         if not new and not lines:
             return []
         self._turn += 1
@@ -274,6 +274,7 @@ def report(
         "messages": plan.messages,
         "started": conversations.started,
         "not_started": plan.messages - conversations.started,
+        "deliver_retried": counted["retried"],
         "deliver_sm_resp": {f"0x{status:08X}": n for status, n in conversations.acks.items() if n},
         "unacked_at_end": conversations.unacked,
         "unknown_acks": counted["unknown_acks"],
@@ -337,6 +338,7 @@ def is_right(found: dict[str, Any]) -> bool:
     "--inflight", type=int, help="Conversations at a time; 1000, or unbounded with --rate. 0: no bound."
 )
 @click.option("--rate", default=0.0, help="Open loop: so many conversations a second.")
+@click.option("--retry", default=0.0, help="ms until a refused deliver_sm is sent again; 0: never.")
 @click.option("--timeout", default=120.0, help="Seconds from the start.")
 @click.option("--linger", default=0.5, help="Seconds to wait for duplicates at the end.")
 @click.option("--settle", default=0.0, help="Seconds from the last bind to the first message.")
@@ -359,6 +361,7 @@ def main(port: int, binds: int, window: int, **given: Any) -> None:
         service=given["shortcode"],
         ucs2=given["ucs2"],
         ids=given["ids"],
+        retry_s=given["retry"] / 1000,
     )
     if len(plan.expected) != len(lines):
         raise click.UsageError(f"--expect {given['expect']}: one text, or as many as --text has lines")

@@ -80,7 +80,7 @@ class Session:
             elif command_id == _DELIVER_SM_RESP and not status:
                 acks.append(sequence)
             else:
-                out.append(self._other(command_id, status, sequence))
+                out.append(self._other(command_id, status, sequence, now_s))
                 transmits = self.transmits
             at = stop
         self._held = data[at:]
@@ -108,10 +108,10 @@ class Session:
         self._lead = data[start:address]
         return address
 
-    def _other(self, command_id: int, status: int, sequence: int) -> bytes:
+    def _other(self, command_id: int, status: int, sequence: int, now_s: float) -> bytes:
         """Everything that is rare."""
         if command_id in (_DELIVER_SM_RESP, pdus.GENERIC_NACK):
-            self.unacked -= self._conversations.refused(sequence, status or 0xFF, self.link)
+            self.unacked -= self._conversations.refused(sequence, status or 0xFF, self.link, now_s)
             return b""
         if command_id in _BINDS and not (self.receives or self.transmits):
             self.receives, self.transmits = _BINDS[command_id]

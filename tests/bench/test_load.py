@@ -133,6 +133,26 @@ def test_whatever_is_not_right_is_counted_as_what_it_is(data: bytes, counted: st
     assert found == {counted: 1}
 
 
+def test_what_was_refused_is_sent_again_after_a_pause() -> None:
+    """Its conversation stays open meanwhile, so that no other takes its place, and began when it began."""
+    esme = Esme(PLAN._replace(messages=1, subscribers=1, retry_s=0.5))
+    esme.is_asked(1, since_s=1.0)
+    esme.says(ack(1, 0x58), now_s=1.25)
+    assert (esme.load.open, esme.load.unacked, esme.load.lines_due(1.5), esme.load.is_over) == (
+        1,
+        0,
+        0,
+        False,
+    )
+    assert esme.load.lines_due(1.75) == 1
+    data, lines = esme.load.next_lines(5, 1)
+    assert [each[:3] for each in read(data)] == [(pdus.DELIVER_SM, 0, 1)]
+    assert lines == 1
+    esme.says(ack(1) + submit(0), now_s=2.0)
+    assert esme.count == {"submit_sm": 1, "answers": 1, "retried": 1}
+    assert (esme.load.took_s, esme.load.is_over) == ([1.0], True)
+
+
 def test_a_malformed_pdu_is_no_answer() -> None:
     """A text beyond the end, a PDU without an address, a length that cannot be: counted, and answered."""
     esme = Esme(PLAN)
