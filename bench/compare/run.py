@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -39,7 +40,7 @@ WIDTH: Final = 190
 
 @click.command(context_settings={"show_default": True})
 @click.option("--rounds", default=3)
-@click.option("--subscribers", default=250_000)
+@click.option("--subscribers", default=500_000)
 @click.option("--only", multiple=True, help="Contenders whose name contains this.")
 @click.option("--cxmyd", default=CXMYD, help="Ours, as it is started.")
 @click.option("--compiled", help="Another build of ours, such as build/compiled/cxmyd, for rows of its own.")
@@ -112,7 +113,7 @@ def _show(figures: Mapping[str, Any]) -> None:
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, row in docs.rows(docs.medians(figures), docs.medians(figures.get("before"))):
         table.add_row(name, *row)
-    results.console.print(table, width=WIDTH, crop=False)
+    Console(width=WIDTH).print(table)
     for line in (docs.MEANING, *docs.remarks(figures)):
         results.console.print(line)
 

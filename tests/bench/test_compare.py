@@ -129,9 +129,20 @@ def test_dearer_than_recorded_is_an_exit_status(tmp_path: Path, monkeypatch: pyt
 
 def test_what_scales_is_beside_the_first_of_its_kind() -> None:
     """With the share of each worker; who supervises them is none."""
-    one = {"name": "workers: 1", "cpu_us": 50.0, "each_us": [50.0], "redis_us": 9.0, "answers_per_s": 9.0}
-    one |= {"p99_ms": 1.0, "rss_mb": 90.0, "wrong": 0}
+    one = {"name": "workers: 1", "cpu_us": 50.0, "each_us": [50.0], "redis_us": 9.0, "both_us": 59.0}
+    one |= {
+        "answers_per_s": 9.0,
+        "p99_ms": 1.0,
+        "rss_mb": 90.0,
+        "foreign_cores": 0.0,
+        "refused": 0,
+        "wrong": 0,
+    }
+    one |= dict.fromkeys(("beside", "beside_least", "beside_most"), 1.0)
     two = one | {"name": "workers: 2", "cpu_us": 55.0, "each_us": [0.1, 27.4, 27.5]}
+    two |= {"beside": 1.08, "beside_least": 1.04, "beside_most": 1.11}
     first, second = scale_docs.rows([one, two])
-    assert first[:4] == ["workers: 1", "50.0", "1.00", "50.0"]
-    assert second[:4] == ["workers: 2", "55.0", "1.10", "27.4 + 27.5"]
+    assert first[:6] == ["workers: 1", "50.0", "9.0", "59.0", "1.00", "50.0"]
+    assert second[4:6] == ["1.08 (1.04 to 1.11)", "27.4 + 27.5"]
+    assert scale_docs.flat("workers", [one, two]) == "beside workers: 1: workers: 2 x 1.08: within 1.11."
+    assert "NOT within 1.11 at workers: 2" in scale_docs.flat("workers", [one, two | {"beside": 1.2}])
