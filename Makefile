@@ -56,7 +56,7 @@ sim: .venv/.dev ## deterministic simulation: N=1000 seeds, or one with its histo
 sim-mutants: .venv/.dev ## faults put into the gateway, and how many seeds find each (10 minutes)
 	@$(BIN)/python -m sim.mutants $(SIM_ARGS)
 
-bench: .venv/.dev ## our gateway beside npm smpp, smpplib, Kannel and the null gateways, in one sitting (15 minutes; BENCH_ARGS="--quick")
+bench: .venv/.dev ## our gateway beside npm smpp, smpplib, Kannel and the null gateways, in one sitting (20 minutes; BENCH_ARGS="--quick": 5)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.compare.run $(BENCH_ARGS)
 
@@ -67,7 +67,7 @@ bench-quick: .venv/.dev ## CPU an answer beside the null gateway, and beside wha
 	@scripts/test-tools
 	@$(BIN)/python -m bench.compare.quick $(BENCH_ARGS)
 
-bench-scale: .venv/.dev ## CPU an answer by workers, Redis nodes, subscribers and binds; a worker's memory (6 minutes; BENCH_ARGS=--quick: 1)
+bench-scale: .venv/.dev ## CPU an answer by workers, Redis nodes, subscribers and binds; a worker's memory (8 minutes; BENCH_ARGS=--quick: 1)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.scale.run $(BENCH_ARGS)
 
