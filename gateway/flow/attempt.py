@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.flow.deciding import Saying
 from gateway.flow.messages import Mo, Mt, Outcome, Result, Sending, Verdict, Work
@@ -38,18 +38,14 @@ def _done(reason: str) -> Result:
     return Result(Work.DONE, reason)
 
 
-class Taken:
+class Taken(Protocol):
     """A message that was taken from an SMSC, as the pipeline sees it."""
-
-    __slots__ = ()
 
     def settle(self, verdict: Verdict) -> None:
         """What to tell the SMSC: called once, as soon as that is decided."""
-        raise NotImplementedError
 
     def over(self) -> None:
         """Nothing of it is left to do here."""
-        raise NotImplementedError
 
 
 class Attempt:

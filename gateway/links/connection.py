@@ -2,8 +2,7 @@
 
 Invariants: what a turn of the event loop produced leaves in one write; requests that have to wait (for the
 window, the rate or a peer that does not read) leave in their order, those that the SMSC throttled before the
-others; every request's `then` is called once for each time it was given, at the latest when the connection
-ends.
+others; every request's `then` is called once, at the latest when the connection ends.
 
 Memory is bounded against a peer that floods and does not read: once the transport holds more than its 64
 KiB, nothing is read from the peer and no request leaves until it has taken them. Its responses wait with the
@@ -128,23 +127,24 @@ def within(peer: str, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-class Request:
-    """One of our requests: whoever sends one says in `then` what becomes of it."""
+#: Given the response to a request, or why there is none; never raises.
+Answered = Callable[[Pdu | Exception], None]
 
-    __slots__ = ("body", "command_id", "not_after_s", "queued_s", "sent_s")
 
-    def __init__(self, command_id: int, not_after_s: float = inf) -> None:
-        """`not_after_s`, of the connection's clock: when it is too late to be sent."""
+class _Request:
+    """One of our requests on its way."""
+
+    __slots__ = ("body", "command_id", "not_after_s", "queued_s", "sent_s", "then")
+
+    def __init__(
+        self, body: bytes, command_id: int, then: Answered, not_after_s: float, queued_s: float
+    ) -> None:
+        self.body = body
         self.command_id = command_id
+        self.then = then
         self.not_after_s = not_after_s
-        self.body = b""
-        self.queued_s = self.sent_s = 0.0
-
-    def then(self, outcome: Pdu | Exception) -> None:
-        """The response, or why there is none: LostError, TooLateError, OverfullError, SessionError. Called
-        once for each time that it is sent; never raises.
-        """
-        raise NotImplementedError
+        self.queued_s = queued_s
+        self.sent_s = 0.0
 
 
 class Connection:
@@ -170,8 +170,8 @@ class Connection:
         self._soon: Soon = soon or (lambda call: clock.callLater(0, call))
         self._throttle = throttle
         self._on_start = on_start
-        self._waiting: deque[Request] = deque()
-        self._throttled: deque[Request] = deque()  # their turn comes before that of `_waiting`
+        self._waiting: deque[_Request] = deque()
+        self._throttled: deque[_Request] = deque()  # their turn comes before that of `_waiting`
         self._unread = False  # the peer does not take what we write
         self._flushing = False
         self._waited_s = inf  # the least of what leaves with the next write
@@ -244,17 +244,27 @@ class Connection:
     def load(self) -> int:
         return self.session.in_flight + len(self._waiting) + len(self._throttled)
 
-    def request(self, request: Request, body: bytes, *, throttled: bool = False) -> None:
-        """Send it, with this encoded body, as soon as the window and the rate allow. `throttled`: the SMSC
-        refused it as such, so it goes before those that have not been sent yet.
+    def request(
+        self,
+        body: bytes,
+        command_id: int,
+        then: Answered,
+        not_after_s: float = inf,
+        *,
+        throttled: bool = False,
+    ) -> None:
+        """Send a request of this encoded body as soon as the window and the rate allow, but not later than
+        `not_after_s` of the clock. `throttled`: the SMSC refused it as such, so it goes before those that
+        have not been sent yet. `then` is given the response, or LostError, TooLateError, OverfullError or
+        SessionError.
         """
         if self._ended:
-            request.then(UnsentError("not connected"))
+            then(UnsentError("not connected"))
         elif len(self._waiting) >= QUEUE_LIMIT:
-            request.then(OverfullError("too much is waiting"))
+            then(OverfullError("too much is waiting"))
         else:
-            request.body = body
-            request.queued_s = now_s = self._clock.seconds()
+            now_s = self._clock.seconds()
+            request = _Request(body, command_id, then, not_after_s, now_s)
             if self._throttled or self._waiting or not self._may_leave(now_s):
                 (self._throttled if throttled else self._waiting).append(request)
                 self._pump_soon()
@@ -324,7 +334,7 @@ class Connection:
             return False
         return self._throttle.wait_s(now_s) <= 0
 
-    def _leave(self, request: Request, now_s: float) -> None:
+    def _leave(self, request: _Request, now_s: float) -> None:
         if now_s > request.not_after_s:
             request.then(TooLateError())
             return
@@ -418,7 +428,7 @@ class Connection:
         else:
             self._schedule_tick()  # what was heard may have moved the deadline nearer
 
-    def _answered(self, request: Request, response: Pdu, now_s: float) -> None:
+    def _answered(self, request: _Request, response: Pdu, now_s: float) -> None:
         congestion_state = response.congestion_state if response.tlvs else None
         self._throttle.answered(response.command_status, request.sent_s, now_s, congestion_state)
         request.then(response)

@@ -11,7 +11,6 @@ from math import inf
 from typing import Any
 
 from gateway.flow.admission import Admission
-from gateway.flow.attempt import Taken
 from gateway.flow.intake import Incomplete, Intake, Line
 from gateway.flow.messages import Mo, Verdict
 from gateway.flow.pipeline import Pipeline
@@ -182,7 +181,7 @@ class Receiving:
         self._on_refused(route, "too_many_waiting", 1)
 
 
-class _Taken(Taken):
+class _Taken:
     """A message that was taken, until nothing of it is left to do."""
 
     __slots__ = ("_receiving", "line")
@@ -238,7 +237,7 @@ class _Asked(_Taken):
         self._respond(status)
 
 
-class _Joined(Taken):
+class _Joined:
     """The whole of which `last` was the last part; `ended` tells whoever waits for it."""
 
     __slots__ = ("_last", "ended")

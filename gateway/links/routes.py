@@ -11,14 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
-from gateway.links.connection import (
-    Connection,
-    LostError,
-    OverfullError,
-    Request,
-    TooLateError,
-    UnsentError,
-)
+from gateway.links.connection import Connection, LostError, OverfullError, TooLateError, UnsentError
 from gateway.smpp.codec import destined, sm_template
 from gateway.smpp.constants import CommandStatus, Version, status_name
 from gateway.smpp.errors import Unencodable
@@ -176,7 +169,7 @@ class Routes:
         return encoded
 
 
-class _Leaving(Request):
+class _Leaving:
     """One answer on its way out: a part leaves when the one before it was accepted."""
 
     __slots__ = (
@@ -188,7 +181,6 @@ class _Leaving(Request):
     _parts: Sequence[Encoded]
 
     def __init__(self, routes: Routes, wanted: str, mt: Mt, then: Callable[[Outcome], None]) -> None:
-        super().__init__(0, mt.not_after_s)
         self._routes = routes
         self._wanted = wanted
         self._mt = mt
@@ -203,7 +195,6 @@ class _Leaving(Request):
             self._then(NO_LINK)
             return
         self._route, self._connection = chosen
-        self.command_id = self._route.command_id
         try:
             self._parts = self._routes.encoded(self._mt, *chosen)
         except Unencodable:
@@ -212,18 +203,21 @@ class _Leaving(Request):
         self._request()
 
     def _request(self) -> None:
+        route, mt = self._route, self._mt
         try:
-            body = destined(self._parts[self._at], self._mt.destination)
+            body = destined(self._parts[self._at], mt.destination)
         except Unencodable:
             self._then(_UNENCODABLE)
             return
-        self._connection.request(self, body, throttled=self._throttled > 0)
+        self._connection.request(
+            body, route.command_id, self._answered, mt.not_after_s, throttled=self._throttled > 0
+        )
 
-    def then(self, outcome: Pdu | Exception) -> None:
-        if isinstance(outcome, Exception):
-            self._failed(outcome)
+    def _answered(self, response: Pdu | Exception) -> None:
+        if isinstance(response, Exception):
+            self._failed(response)
             return
-        response, route, routes, status = outcome, self._route, self._routes, outcome.command_status
+        route, routes, status = self._route, self._routes, response.command_status
         if status == 0:
             routes.on_status(route.name, "ESME_ROK")
             if route.receipts and isinstance(response, MessageResp):

@@ -11,7 +11,6 @@ from typing import Literal
 
 from gateway.app import MonotonicClock
 from gateway.dialog.carrier import Carrier
-from gateway.flow.attempt import Taken
 from gateway.flow.deciding import Decider
 from gateway.flow.messages import ACCEPTED, Mo, Mt, Outcome, Verdict
 from gateway.flow.parkworker import ParkWorker
@@ -71,7 +70,7 @@ class ScriptedSmsc:
         then(outcome)
 
 
-class Told(Taken):
+class Told:
     """What the SMSC was told, and when all was over."""
 
     def __init__(self, verdict: asyncio.Future[Verdict], ended: asyncio.Future[None]) -> None:

@@ -14,14 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from gateway.links.connection import (
-    CLOSE_TIMEOUT_S,
-    Connection,
-    LostError,
-    Request,
-    TooLateError,
-    UnsentError,
-)
+from gateway.links.connection import CLOSE_TIMEOUT_S, Connection, LostError, TooLateError, UnsentError
 from gateway.smpp import events, pdu
 from gateway.smpp.codec import encode
 from gateway.smpp.constants import CommandStatus
@@ -61,18 +54,6 @@ class Owner:
         self.endings.append(why)
 
 
-class Asked(Request):
-    def __init__(self, command_id: int, not_after_s: float) -> None:
-        super().__init__(command_id, not_after_s)
-        self.heard: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
-
-    def then(self, outcome: Pdu | Exception) -> None:
-        if isinstance(outcome, Exception):
-            self.heard.set_exception(outcome)
-        else:
-            self.heard.set_result(outcome)
-
-
 class Pair:
     """An ESME's connection, bound, and the SMSC's session that it talks to."""
 
@@ -99,9 +80,17 @@ class Pair:
         self, request: Pdu, not_after_s: float = inf, *, throttled: bool = False
     ) -> asyncio.Future[Pdu]:
         """Send it; the future has what is heard of it."""
-        asked = Asked(request.command_id, not_after_s)
-        self.connection.request(asked, encode(request)[16:], throttled=throttled)
-        return asked.heard
+        future: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
+
+        def then(outcome: Pdu | Exception) -> None:
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        body = encode(request)[16:]
+        self.connection.request(body, request.command_id, then, not_after_s, throttled=throttled)
+        return future
 
     def exchange(self) -> list[events.Event]:
         """One turn of the loop: what we wrote reaches the SMSC, what it wrote reaches us."""

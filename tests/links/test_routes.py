@@ -1,5 +1,6 @@
 """By which link an answer leaves, and in which parts: its own, whatever link the question came by."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -8,11 +9,10 @@ import pytest
 
 from gateway.compiled import COMPILED
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
-from gateway.links.connection import Request
 from gateway.links.routes import NO_LINK, Routes
 from gateway.smpp.codec import HEADER, decode
 from gateway.smpp.constants import Version
-from gateway.smpp.pdu import Address, SubmitSm, SubmitSmResp
+from gateway.smpp.pdu import Address, Pdu, SubmitSm, SubmitSmResp
 from gateway.sms.alphabets import Alphabet
 from gateway.sms.segments import Method, Style
 
@@ -32,9 +32,17 @@ class Peer:
     def session(self) -> "Peer":
         return self
 
-    def request(self, request: Request, body: bytes, *, throttled: bool = False) -> None:
-        self.sent.append(decode(HEADER.pack(16 + len(body), request.command_id, 0, 1) + body))
-        request.then(SubmitSmResp())
+    def request(
+        self,
+        body: bytes,
+        command_id: int,
+        then: Callable[[Pdu], None],
+        _not_after_s: float,
+        *,
+        throttled: bool = False,
+    ) -> None:
+        self.sent.append(decode(HEADER.pack(16 + len(body), command_id, 0, 1) + body))
+        then(SubmitSmResp())
 
 
 def routes(*links: tuple[str, Style, Peer]) -> Routes:
