@@ -20,7 +20,7 @@ SEEDS ?=
 COMPILED_TESTS := tests/dialog tests/flow tests/links tests/redis tests/smpp tests/sms tests/web \
 	$(addprefix tests/location_store/test_,lookup.py msisdn.py pseudonyms.py record.py rotation.py stays.py subscribers.py visited.py window.py)
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies compiled test-compiled wheel wheel-compiled lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies compiled test-compiled test-compiled-again wheel wheel-compiled lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ compiled: .venv/.dev ## build/compiled/cxmyd: the same source with its hot modul
 	@scripts/compiled
 
 test-compiled: compiled ## the tests of the compiled modules, and some of the simulation, on build/compiled
+	@$(MAKE) --no-print-directory test-compiled-again
+
+test-compiled-again: # on the build as it is
 	@scripts/test-tools
 	@cd build/compiled && export PYTHONPATH="$$PWD" && $(CURDIR)/$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(COMPILED_TESTS))
 	@cd build/compiled && export PYTHONPATH="$$PWD" && $(CURDIR)/$(BIN)/python -m sim --seeds $(or $(SEEDS),20)
