@@ -259,7 +259,7 @@ class Attempt:
             try:
                 await p.turns.finish(who, mo.digest, turn.token, saying.state, saying.state_ttl_s)
             except StoreError as again:
-                error = again
+                error = again.with_traceback(None)  # which holds this frame, and this the error
             else:
                 p.unmarked.discard(mo.digest)
                 return Result(Work.DONE, saying.reason)

@@ -5,6 +5,7 @@ gateway/web (recorder).
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.flow.messages import Mo, Mt, Outcome
@@ -19,17 +20,21 @@ Then = Callable[[_Result | StoreError], None]
 
 async def awaited(call: Callable[[Then[Any]], None]) -> Any:
     """The outcome of a `_then` call, for coroutines."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[Any] | None = asyncio.get_running_loop().create_future()
+    outcome = None
+    call(partial(_tell, future))
+    try:
+        outcome = await future
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+    finally:
+        outcome = future = None  # the error's traceback holds this frame: no circle for the collector
 
-    def then(outcome: Any) -> None:
-        if not future.done():  # else its caller was cancelled
-            future.set_result(outcome)
 
-    call(then)
-    outcome = await future
-    if isinstance(outcome, StoreError):
-        raise outcome
-    return outcome
+def _tell(future: asyncio.Future[Any], outcome: Any) -> None:
+    if not future.done():  # else its caller was cancelled
+        future.set_result(outcome)
 
 
 @dataclass(slots=True, init=False)

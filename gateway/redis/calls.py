@@ -130,7 +130,12 @@ class Calls:
         """One command whose keys live in the slot of `key`. Raises `StoreUnavailable` or `StoreError`."""
         future: asyncio.Future[Any] = self._loop.create_future()
         self.call_then(key, pack(args), partial(fulfil, future))
-        return await future
+        try:
+            return await future
+        finally:
+            # An error's traceback holds this frame, which would hold the future that holds the error. Of
+            # thousands of calls that fail while the store is away, the collector would stop the loop.
+            del future
 
     def call_then(self, key: bytes, command: bytes, take: Take) -> None:
         """As `call`, of a packed command: `take` is called once, with the reply or the error."""

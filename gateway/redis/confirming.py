@@ -83,7 +83,10 @@ class Confirming:
         self._queued.append((command, asking, future))
         if self._sending is None:
             self._sending = loop.create_task(self._send())
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # as in `Calls.call`
 
     async def _send(self) -> None:
         try:

@@ -326,6 +326,37 @@ def test_thousands_in_flight_do_not_stop_the_loop(own_redis: OwnRedis, tmp_path:
         gc.unfreeze()
 
 
+def test_what_fails_leaves_nothing_to_the_collector(own_redis: OwnRedis, tmp_path: Path) -> None:
+    """Circles of errors and frames: those of thousands of messages would hold the loop up for longer than the
+    messages themselves. Of 50 whose answer left as the store went away, 50 that came then, and 50 later.
+    """
+    server = own_redis()
+
+    async def main() -> None:
+        async with process(server.url, tmp_path, timeout_s=0.5, after_s=0.2, lease_s=1.0) as p:
+            p.smsc.gate = asyncio.Event()
+            told = [asyncio.ensure_future(p.deliver(mo(msisdn=f"8613900{n:06}"))) for n in range(50)]
+            await until(lambda: len(p.smsc.sent) == 50)
+            gc.collect()
+            gc.disable()
+            server.pause()
+            p.smsc.gate.set()
+            told += [asyncio.ensure_future(p.deliver(mo(msisdn=f"8613901{n:06}"))) for n in range(50)]
+            await until(lambda: not p.calls.up)
+            told += [asyncio.ensure_future(p.deliver(mo(msisdn=f"8613902{n:06}"))) for n in range(50)]
+            await asyncio.gather(*told)
+            await until(lambda: not p.pipeline._queues)  # the leases of the first have ended
+            told.clear()
+            assert gc.collect() < 50  # of the connection that was dropped
+            server.resume()
+            assert await p.calls.wait_up(5.0)
+
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
+
+
 async def _through(
     server: RedisServer, folder: Path, scenario: Callable[[Process, Proxy], Awaitable[None]]
 ) -> None:
