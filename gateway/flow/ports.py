@@ -20,7 +20,7 @@ Then = Callable[[_Result | StoreError], None]
 
 async def awaited(call: Callable[[Then[Any]], None]) -> Any:
     """The outcome of a `_then` call, for coroutines."""
-    future: asyncio.Future[Any] | None = asyncio.get_running_loop().create_future()
+    future: Any = asyncio.get_running_loop().create_future()
     outcome = None
     call(partial(_tell, future))
     try:
