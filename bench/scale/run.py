@@ -26,7 +26,7 @@ from bench.store import results
 
 SUBSCRIBERS: Final = 100_000
 BINDS: Final = (1, 8, 50, 200)
-TURNS: Final = 3
+TURNS: Final = 4
 MESSAGES: Final = 25_000
 RETRY_MS: Final = 250
 UNDER_WAY: Final = 1000
