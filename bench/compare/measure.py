@@ -22,6 +22,7 @@ START_TIMEOUT_S: Final = 60.0
 REST_S: Final = 31.0
 RUN_S: Final = 15.0
 HALF_S: Final = 3.0
+RETRY_MS: Final = 250
 NOT_RIGHT: Final = ("missing", "not_started", "duplicates", "stray", "wrong_text", "bad_pdus", "unknown_acks")
 
 
@@ -117,7 +118,9 @@ def loadsmsc(
 
 
 def _numbers(base: int, messages: int) -> list[str]:
-    return ["--base", str(base), "--messages", str(messages), "--timeout", "60"]
+    """What is refused is sent again, as an SMSC does."""
+    retry = ["--retry", str(RETRY_MS)]
+    return ["--base", str(base), "--messages", str(messages), "--timeout", "60", *retry]
 
 
 def _run(site: Site, redis_pids: Sequence[int], contender: Contender, command: list[str], sign: str) -> Run:
@@ -186,7 +189,7 @@ class Figures:
     load_cpu_s_per_1000: float
     rss_mb: float
     foreign_cores: float
-    refused: int  # for the time being; the load does not send them again
+    refused: int  # for the time being, and sent again
     wrong: int
     loadsmsc_per_s: float
     loadsmsc_p99_ms: float
@@ -213,7 +216,7 @@ def measure(site: Site, redis_pids: Sequence[int], contender: Contender, numbers
         closed.load_cpu_s / answers,
         sum(closed.each_rss_mb),
         max(each.foreign_cores for each in (closed, half, *judged)),
-        closed.found["nacked"] + half.found["nacked"],
+        closed.found["deliver_retried"] + half.found["deliver_retried"],
         closed.wrong + half.wrong,
         judged[0].found["answers_per_s"],
         judged[-1].found["lat_ms"]["p99"] if contender.is_ours else 0.0,

@@ -28,7 +28,6 @@ SUBSCRIBERS: Final = 100_000
 BINDS: Final = (1, 8, 50, 200)
 TURNS: Final = 4
 MESSAGES: Final = 25_000
-RETRY_MS: Final = 250
 UNDER_WAY: Final = 1000
 # people have been anywhere; the signature ends every answer
 ANYWHERE: Final = Dialog("none", NONE.carrier, NONE.texts, ["【行程查询】"], "【行程查询】")
@@ -73,7 +72,6 @@ class Bench:
         first = self._runs * several % (people - several + 1)
         self._runs += 1
         options = ["--ids", str(self._runs), "--subscribers", str(several), "--window", str(window)]
-        options += ["--retry", str(RETRY_MS)]
         return load(site, redis_pids, contender, BASE_MSISDN + first, self._messages, options=options)
 
 
