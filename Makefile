@@ -20,7 +20,7 @@ SEEDS ?=
 COMPILED_TESTS := tests/dialog tests/flow tests/links tests/redis tests/smpp tests/sms tests/web \
 	$(addprefix tests/location_store/test_,lookup.py msisdn.py pseudonyms.py record.py rotation.py stays.py subscribers.py visited.py window.py)
 
-.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies compiled test-compiled test-compiled-again wheel wheel-compiled lock clean
+.PHONY: help setup run test check sim sim-mutants fuzz fuzz-quick fuzz-storm bench bench-peers bench-quick bench-scale bench-stages conformance eval-stays eval-stays-peer bench-store bench-store-memory bench-store-ingest bench-store-query bench-store-docs bench-feeds bench-smpp bench-overload bench-stall bench-backup bench-sweep cluster chaos chaos-store endurance pictures replies compiled test-compiled test-compiled-again wheel wheel-compiled lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,10 @@ bench-sweep: .venv/.dev ## how fast what is older than the window leaves memory,
 bench-overload: .venv/.dev ## the gateway at three times what it can do: answers, refusals, latency, memory, fairness (4 minutes; BENCH_ARGS=--quick)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.overload.run $(BENCH_ARGS)
+
+bench-stall: .venv/.dev ## how late the event loop is while the store stands still for 5 s under load (3 minutes; BENCH_ARGS=--rate=10000)
+	@scripts/test-tools
+	@$(BIN)/python -m bench.overload.stall $(BENCH_ARGS)
 
 bench-smpp: .venv/.dev ## the SMPP codec beside smpplib and smpp.pdu3, the session beside the codec (2 minutes; BENCH_ARGS=--quick)
 	@$(BIN)/python -m bench.smpp.measure $(BENCH_ARGS)

@@ -64,7 +64,8 @@ binds = {binds}
 class Gateway:
     """The process under test and its two SMSCs' ports; its memory is looked at all the time."""
 
-    def __init__(self, pid: int, flood_port: int) -> None:
+    def __init__(self, pid: int, flood_port: int, http: int) -> None:
+        self.http = http
         self._status = Path(f"/proc/{pid}/status")
         self._pid = pid
         self._port = flood_port
@@ -107,13 +108,14 @@ class Gateway:
 @contextmanager
 def running(redis_url: str, folder: Path, sections: str, flood_port: int = 0) -> Iterator[Gateway]:
     config = folder / "gateway.toml"
-    config.write_text(CONFIG.format(redis=json.dumps(redis_url), http=free_port()) + sections)
+    http = free_port()
+    config.write_text(CONFIG.format(redis=json.dumps(redis_url), http=http) + sections)
     if not (folder / "keys.json").exists():
         subprocess.run([*CXMYD, "-c", str(config), "keys", "init"], check=True, stdout=subprocess.DEVNULL)
     with (folder / "gateway.log").open("wb") as log:
         process = children.spawn([*CXMYD, "-c", str(config), "serve", "--log-level", "error"], output=log)
     try:
-        yield Gateway(process.pid, flood_port)
+        yield Gateway(process.pid, flood_port, http)
     finally:
         status = children.end(process, timeout_s=20)
     assert status == 0, (folder / "gateway.log").read_text()[-2000:]
