@@ -4,10 +4,10 @@ Invariants: what a turn of the event loop produced leaves in one write; requests
 window, the rate or a peer that does not read) leave in their order, those that the SMSC throttled before the
 others; every request's `then` is called once, at the latest when the connection ends.
 
-Memory is bounded against a peer that floods and does not read: once the transport holds more than its 64
-KiB, nothing is read from the peer and no request leaves until it has taken them. Its responses wait with the
-rest, which is no deadlock: whatever is owed has a deadline of its own, and a peer that reads nothing for
-`enquire_link_s` + `enquire_timeout_s` is dropped.
+Memory is bounded against a peer that floods and does not read: once the transport holds more than its 8 KiB
+(`reactor`), nothing is read from the peer and no request leaves until it has taken them. Its responses wait
+with the rest, which is no deadlock: whatever is owed has a deadline of its own, and a peer that reads nothing
+for `enquire_link_s` + `enquire_timeout_s` is dropped.
 """
 
 import ipaddress
