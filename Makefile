@@ -149,7 +149,7 @@ pictures: .venv/.dev ## take the pictures of the documentation from the running 
 replies: .venv/.runtime ## write what subscribers are told into docs/dialog.md
 	@$(BIN)/python scripts/replies
 
-compiled: .venv/.dev ## build/compiled/cxmyd: the same source with its hot modules compiled, a fifth to a quarter less CPU an answer (2 minutes)
+compiled: .venv/.dev ## build/compiled/cxmyd: the same source with its hot modules compiled, a quarter to a third less CPU an answer (2 minutes)
 	@scripts/compiled
 
 test-compiled: compiled ## the tests of the compiled modules, and some of the simulation, on build/compiled
