@@ -91,6 +91,7 @@ def many(first: int, total: int, console: Console, record: Path | None) -> int:
     wrong: dict[str, list[str]] = {}
     parts = [(at, min(BATCH, first + total - at)) for at in range(first, first + total, BATCH)]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    again = " SIM_ARGS=--sparse" if parkworker.RARER == SPARSE else ""
     prepare()  # once, for all of them
     processes = multiprocessing.get_context("fork").Pool(maxtasksperchild=1)
     with processes as pool, Progress(*columns, console=console) as progress:
@@ -102,7 +103,7 @@ def many(first: int, total: int, console: Console, record: Path | None) -> int:
                 wrong[seed] = lines
                 if len(wrong) <= SHOWN:
                     console.print(f"[red]seed {seed}[/]: {lines[0]}", highlight=False)
-                    console.print(f"    make sim SEED={seed}", highlight=False)
+                    console.print(f"    make sim SEED={seed}{again}", highlight=False)
             progress.advance(task, size)
     took_s = time.monotonic() - started_s
     figures = dict(zip(checks.Tally._fields, tally, strict=True))
