@@ -86,7 +86,7 @@ class Parts:
         self.config = config
         rooms = _rooms(config, lines, self.calls, self.clock)
         self.park.reconfigure(config.park.answer_ttl_s, config.carriers, rooms)
-        self.turns.reconfigure(config.dedup.window_s, _lease_s(config))
+        self.turns.reconfigure(config.dedup.window_s, _lease_s(config), config.park.after_s)
         self.intake.reconfigure(config.number_to_carrier)
         self.decider.reconfigure(tuple(config.number_to_carrier))
         self.pipeline.reconfigure(_limits(config))
@@ -222,6 +222,7 @@ def assemble(
         calls,
         dedup_window_s=config.dedup.window_s,
         lease_s=_lease_s(config),
+        after_s=config.park.after_s,
         monotonic=clock.monotonic,
     )
     decider = Decider(places, pseudonyms, tuple(config.number_to_carrier))

@@ -177,7 +177,8 @@ class SmscActor:
 class Phone:
     """A person who asks, answers what he is asked, and asks again after a while.
 
-    `hasty`: he does not wait for his answers, and now and then sends the same text twice.
+    `hasty`: he does not wait for his answers, and now and then sends the same text twice. `hurried`: nor
+    between his texts, so that several are under way at once, in several processes.
     """
 
     PATIENCE_S = 90.0
@@ -188,7 +189,8 @@ class Phone:
         self._world, self._smsc, self._history, self._chance = world, smsc, history, chance
         self.person = person
         self.hasty = person.carrier == "plain" and chance.random() < 0.6
-        self.rounds = 2 if self.hasty else chance.randint(1, 3)
+        self.hurried = self.hasty and chance.random() < 0.5
+        self.rounds = 2 + self.hurried if self.hasty else chance.randint(1, 3)
         self._waits: Due | None = None
         self._long = 0
         self._stopped = False
@@ -219,7 +221,7 @@ class Phone:
         if self.person.carrier in ("china-unicom", "china-telecom"):
             digits = WRONG_DIGITS if self._chance.random() < 0.1 else DIGITS
             text = f"CXMYD#{digits}{' EN' if self._english else ''}"
-        if self._chance.random() < 0.15:
+        if self._chance.random() < 0.15 or (self.hurried and not self.rounds):
             # Two parts in UCS2; the stop means nothing. Joined ones are told apart by their content.
             self._long += 1
             text = text.ljust(71 + self._long) + "。"
@@ -231,7 +233,8 @@ class Phone:
                 again = text[:-1].ljust(71 + self._long) + "。"
             if self._chance.random() < 0.2:
                 self._world.after(self._chance.uniform(0, 3), lambda: self._say(again))
-            self._world.after(self._chance.uniform(0.2, 6), self.begin)
+            pause_s = self._chance.uniform(0.01, 0.4) if self.hurried else self._chance.uniform(0.2, 6)
+            self._world.after(pause_s, self.begin)
         else:
             self._waits = self._world.after(self.PATIENCE_S, self.begin)
 

@@ -72,7 +72,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         Edit(ATTEMPT, 'end(Result(Work.LATER, "store", counts=False))', 'end(Result(Work.DONE, "store"))'),
     ),
     "does not know a redelivery": (
-        Edit(LUA, "  if mark == '1' or (mark and args[5] == '1') then return {2} end\n", ""),
+        Edit(LUA, "  if mark == '1' or (mark and fresh) then\n", "  if false then\n"),
     ),
     "never marks what it has answered": (
         Edit(LUA, "  redis.call('SET', keys[3], args[5], 'PX', args[2])\n", ""),
@@ -113,19 +113,27 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "gives one subscriber two turns at a time": (
         Edit(
             LUA,
-            "  if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end\n",
-            "",
+            "  elseif holder and not ours then\n",
+            "  elseif false then\n",
         ),
-        Edit(PIPELINE, "        if msisdn not in self._queues:\n", "        if msisdn:\n"),
+        Edit(PIPELINE, "        if ahead is None:\n", "        if ahead is None or msisdn:\n"),
         Edit(
-            PIPELINE,
-            "        queue = self._queues[msisdn]\n        if queue:\n",
-            "        queue = self._queues.get(msisdn)\n        if queue:\n",
+            PIPELINE, "        del self._under_way[msisdn]\n", "        self._under_way.pop(msisdn, None)\n"
         ),
-        Edit(PIPELINE, "        del self._queues[msisdn]\n", "        self._queues.pop(msisdn, None)\n"),
     ),
+    "asks for a turn again and again, with no line": (
+        Edit(
+            LUA,
+            "  elseif fresh and not ours and line and #line > 0 and line[1][1] ~= keys[3] then\n",
+            "  elseif false then\n",
+        ),
+    ),
+    "lines up only what waits for another process": (
+        Edit(PIPELINE, "        if attempt.fresh and not ahead.finishing:", "        if False:"),
+    ),
+    "never leaves the line": (Edit(LUA, "  elseif line then\n    leave(keys[6], line, keys[3])\n", ""),),
     "lets a message overtake those that are parked": (
-        Edit(LUA, "      if tonumber(expires_ms) > now_ms then return {3} end\n", ""),
+        Edit(LUA, "    if tonumber(expires_ms) > now_ms then return true end\n", ""),
     ),
     "goes on with a subscriber's next when one has to wait": (
         Edit(

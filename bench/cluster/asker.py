@@ -32,7 +32,7 @@ STRIDE = 7_919
 
 class Asker:
     def __init__(self, calls: Calls, start_s: int, log: TextIO) -> None:
-        self._turns = RedisTurns(calls, dedup_window_s=30, lease_s=3, monotonic=time.monotonic)
+        self._turns = RedisTurns(calls, dedup_window_s=30, lease_s=3, after_s=1.0, monotonic=time.monotonic)
         self._log = log
         self._people = People(start_s)
         self._names = names()

@@ -147,7 +147,7 @@ async def _ask(bench: Bench) -> dict[str, Any]:
         key = bucket_key(who)
         return await turn.places(await calls.call(key, b"HGET", key, who.field))
 
-    turns = RedisTurns(calls, dedup_window_s=30, lease_s=0.5, monotonic=time.monotonic)
+    turns = RedisTurns(calls, dedup_window_s=30, lease_s=0.5, after_s=1.0, monotonic=time.monotonic)
 
     async def turn_of(number: str) -> object:
         return await turns.begin(of(number), random.randbytes(8), fresh=True)

@@ -7,6 +7,7 @@ happens. Called by the pipeline.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import cache
@@ -52,8 +53,8 @@ class Attempt:
     """What attempts at fresh and at parked messages have in common; `ended` is theirs."""
 
     __slots__ = (
-        "_asked_s", "_not_after_s", "_saying", "answered", "fresh", "mo", "parking", "pipeline", "turn",
-        "who",
+        "_asked_s", "_not_after_s", "_saying", "answered", "behind", "finishing", "fresh", "mo", "parking",
+        "pipeline", "turn", "who",
     )  # fmt: skip
     _saying: Saying
 
@@ -65,6 +66,8 @@ class Attempt:
         self.fresh = fresh
         self.turn: Turn | None = None
         self.parking: asyncio.Task[bytes | None] | None = None
+        self.behind: deque[Attempt] | None = None  # the subscriber's others in this process
+        self.finishing = False  # its turn will be over with the next answer of the store
         self.answered = False  # the attempt is over, well or not
 
     def begin(self) -> None:
@@ -158,6 +161,7 @@ class Attempt:
 
     def _finish(self, turn: Turn, saying: Saying) -> None:
         """The answer is out; the state must follow."""
+        self.finishing = True
         self.pipeline.turns.finish_then(
             self.who, self.mo.digest, turn.token, saying.state, saying.state_ttl_s, self._finished
         )
@@ -174,7 +178,7 @@ class Attempt:
 
     def end(self, result: Result) -> None:
         self.answered = True  # first: what is told of it may fail, which ends nothing a second time
-        self.pipeline.next_in_line(self.mo)
+        self.pipeline.next_in_line(self)
         self.ended(result)
 
     def ended(self, result: Result) -> None:

@@ -3,7 +3,7 @@
 The promise kept here: a message is acknowledged only when (a) every part of its answer was accepted, or (b)
 it is durably parked, or (c) by rule it is not answered. Otherwise the SMSC is told a temporary error and
 keeps it. One subscriber's messages are handled one after the other, in this process by `_line_up`, across
-processes by the lease of `Turns`. The steps are those of `attempt`.
+processes by the lease and the line of `Turns`. The steps are those of `attempt`.
 """
 
 import asyncio
@@ -64,8 +64,7 @@ class Pipeline:
         self.recorder = recorder
         self.limits = limits
         self.unmarked = Unmarked(turns, clock)
-        # Of each subscriber with an attempt under way: those that wait for it, None while there are none.
-        self._queues: dict[str, deque[Attempt] | None] = {}
+        self._under_way: dict[str, Attempt] = {}  # of each subscriber
         self._flights: deque[Flight] = deque()  # the oldest first, and so the first to be too slow
         self._sweep: Timer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,8 +76,8 @@ class Pipeline:
             taken.settle(Verdict.ACK)
             taken.over()
             return
-        queue = self._queues.get(mo.msisdn)
-        if queue is not None and len(queue) >= MAX_WAITING:
+        ahead = self._under_way.get(mo.msisdn)
+        if ahead is not None and ahead.behind is not None and len(ahead.behind) >= MAX_WAITING:
             taken.settle(Verdict.FULL)
             taken.over()
             return
@@ -172,24 +171,27 @@ class Pipeline:
         """Begin when all earlier work for this subscriber in this process has ended."""
         msisdn = attempt.mo.msisdn
         assert msisdn is not None, "only a subscriber has turns"
-        if msisdn not in self._queues:
-            self._queues[msisdn] = None
+        ahead = self._under_way.get(msisdn)
+        if ahead is None:
+            self._under_way[msisdn] = attempt
             attempt.begin()
             return
-        queue = self._queues[msisdn]
-        if queue is None:
-            queue = self._queues[msisdn] = deque()
-        queue.append(attempt)
+        if ahead.behind is None:
+            ahead.behind = deque()
+        ahead.behind.append(attempt)
+        if attempt.fresh and not ahead.finishing:  # else it asks for its turn within a round trip
+            self.turns.wait(attempt.who, attempt.mo.digest)
 
-    def next_in_line(self, mo: Mo) -> None:
+    def next_in_line(self, ended: Attempt) -> None:
         """An attempt has ended."""
-        msisdn = mo.msisdn
+        msisdn, behind = ended.mo.msisdn, ended.behind
         assert msisdn is not None, "only a subscriber has turns"
-        queue = self._queues[msisdn]
-        if queue:
-            asyncio.get_running_loop().call_soon(queue.popleft().begin)
+        if behind:
+            following = self._under_way[msisdn] = behind.popleft()
+            following.behind = behind
+            asyncio.get_running_loop().call_soon(following.begin)
         else:
-            del self._queues[msisdn]
+            del self._under_way[msisdn]
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """What is rare goes on as a task."""

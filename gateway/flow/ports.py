@@ -71,7 +71,7 @@ class Answered(NamedTuple):
 
 
 class Busy(NamedTuple):
-    """Another message of the same subscriber has the turn, in another process."""
+    """Another message of the same subscriber has the turn, in another process, or comes before this one."""
 
 
 class Behind(NamedTuple):
@@ -90,6 +90,11 @@ class Turns(Protocol):
         """`fresh`: the message comes from the SMSC, not from the park."""
 
     async def begin(self, who: Pseudonym, digest: bytes, *, fresh: bool) -> Begun: ...
+
+    def wait(self, who: Pseudonym, digest: bytes) -> None:
+        """A fresh message waits in this process for one before it: it has its place before those that come
+        later, in any process. So has one that was told Busy.
+        """
 
     async def begin_rotating(self, who: Pseudonym, older: Pseudonym, digest: bytes, *, fresh: bool) -> Begun:
         """The same with what lies under the older key, where he is `older`."""

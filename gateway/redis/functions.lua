@@ -2,31 +2,91 @@
 -- The gateway's server functions. Each call touches the keys of one subscriber, or of one park shard: one slot.
 -- @V@ is the digest of this text, so that old and new gateways run side by side during a rolling upgrade.
 
+local function clock_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The line: a subscriber's messages that wait for their turn, or to be parked, in whatever processes, by their marks and in
+-- the order in which they came: {mark, until_ms}. Nobody has to keep a place alive: it lapses when the message must have
+-- been parked.
+
+local function line_of(packed)
+  local line, now_ms = {}, clock_ms()
+  for _, each in ipairs(packed and cmsgpack.unpack(packed) or {}) do
+    if each[2] > now_ms then line[#line + 1] = each end
+  end
+  return line
+end
+
+local function place_in(line, mark)
+  for place, each in ipairs(line) do
+    if each[1] == mark then return place end
+  end
+end
+
+local function line_up(key, line, mark, waits_ms)
+  if place_in(line, mark) then return end
+  line[#line + 1] = {mark, clock_ms() + waits_ms}
+  redis.call('SET', key, cmsgpack.pack(line), 'PX', waits_ms)
+end
+
+local function leave(key, line, mark)
+  local place = place_in(line, mark)
+  if not place then return end
+  table.remove(line, place)
+  if #line == 0 then redis.call('DEL', key) else redis.call('SET', key, cmsgpack.pack(line), 'KEEPTTL') end
+end
+
+-- Whether earlier messages are parked. What is listed counts until its time to live is over: a name that was left behind
+-- blocks nobody for longer.
+local function behind(key)
+  local parked = redis.call('HVALS', key)
+  if #parked == 0 then return false end
+  local now_ms = clock_ms()
+  for _, expires_ms in ipairs(parked) do
+    if tonumber(expires_ms) > now_ms then return true end
+  end
+  return false
+end
+
 -- A turn begins: one round trip for all that a conversation needs.
--- keys: state, lease, mark, bucket of the record, parked;
--- args: field, token, lease_ms, process, '1' when the message comes from the SMSC and not from the park
+-- keys: state, lease, mark, bucket of the record, parked, line;
+-- args: field, token, lease_ms, waits_ms, process, '1' when the message comes from the SMSC and not from the park
 -- -> {2} this very message was answered within the redelivery window; or is in good hands otherwise, which only counts for
 --    a message that comes from the SMSC
---    {1} another process has this subscriber's turn
---    {3} earlier messages of his are parked: this one goes behind them
+--    {1} another process has this subscriber's turn, or messages that came before wait for it: this one waits in line
+--    {3} earlier messages of his are parked: this one goes behind them, and leaves the line once it is marked as parked
 --    {0, state, record} the turn is ours until the lease ends
--- What is listed as parked counts until its time to live is over: a name that was left behind blocks nobody for longer.
 -- A process has one turn of a subscriber at a time, so a lease of its own is one whose begin it was never answered.
+-- What is parked came before whatever waits in line, and need not wait there.
 local function begin(keys, args)
-  local mark, holder, state = unpack(redis.call('MGET', keys[3], keys[2], keys[1]))
-  if mark == '1' or (mark and args[5] == '1') then return {2} end
-  local parked = args[5] == '1' and redis.call('HVALS', keys[5]) or {}
-  if #parked > 0 then
-    local time = redis.call('TIME')
-    local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-    for _, expires_ms in ipairs(parked) do
-      if tonumber(expires_ms) > now_ms then return {3} end
-    end
+  local mark, holder, state, packed = unpack(redis.call('MGET', keys[3], keys[2], keys[1], keys[6]))
+  local fresh = args[6] == '1'
+  local line, how = packed and line_of(packed), 0
+  local ours = holder and string.sub(holder, 1, #args[5]) == args[5]
+  if mark == '1' or (mark and fresh) then
+    how = 2
+  elseif fresh and not ours and line and #line > 0 and line[1][1] ~= keys[3] then
+    how = 1
+  elseif fresh and behind(keys[5]) then
+    how = 3
+  elseif holder and not ours then
+    how = 1
   end
-  if holder and string.sub(holder, 1, #args[4]) ~= args[4] then return {1} end
+  if fresh and (how == 1 or how == 3) then
+    line_up(keys[6], line or {}, keys[3], args[4])
+  elseif line then
+    leave(keys[6], line, keys[3])
+  end
+  if how ~= 0 then return {how} end
   redis.call('SET', keys[2], args[2], 'PX', args[3])
   return {0, state, redis.call('HGET', keys[4], args[1])}
 end
+
+-- A message waits in its process for one before it: it takes its place among those of all processes.
+-- keys: line, mark; args: waits_ms
+local function wait(keys, args) line_up(keys[1], line_of(redis.call('GET', keys[1])), keys[2], args[1]) end
 
 -- The dialog moves on before the question that it asks leaves, so that the reply is understood whatever happens to us.
 -- keys: state, lease; args: token, state ('' = none), ttl_s -> 1, or 0 when the lease had ended
@@ -70,8 +130,10 @@ end
 
 -- What becomes of a message beside its turn: '1' it was answered; '0' it is in good hands, parked or dead, so that a
 -- redelivery is neither. An answered one stays that.
--- keys: mark; args: mark, mark_ms -> 1, or 0 when it had one
+-- keys: mark, line; args: mark, mark_ms -> 1, or 0 when it had one
 local function mark(keys, args)
+  local packed = redis.call('GET', keys[2])
+  if packed then leave(keys[2], line_of(packed), keys[1]) end
   if args[1] == '0' and redis.call('EXISTS', keys[1]) == 1 then return 0 end
   redis.call('SET', keys[1], args[1], 'PX', args[2])
   return 1
@@ -116,9 +178,7 @@ end
 -- -> {messages given up, all parts in order}, or {messages given up} while parts are missing, or {-1}: refused, for no limit
 --    has room for this message
 local function join(keys, args)
-  local key, name, part, most_octets = keys[1], args[1], args[4], tonumber(args[8])
-  local time = redis.call('TIME')
-  local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  local key, name, part, most_octets, now_ms = keys[1], args[1], args[4], tonumber(args[8]), clock_ms()
   local listed = redis.call('HGET', key, '')
   local messages, ours, octets, given_up = {}, nil, 0, 0
 
@@ -245,6 +305,7 @@ local function alive() return 1 end
 
 redis.register_function('cxmyd_alive_@V@', alive)
 redis.register_function('cxmyd_begin_@V@', begin)
+redis.register_function('cxmyd_wait_@V@', wait)
 redis.register_function('cxmyd_keep_@V@', keep)
 redis.register_function('cxmyd_tally_@V@', tally)
 redis.register_function('cxmyd_mark_@V@', mark)

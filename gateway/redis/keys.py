@@ -8,7 +8,7 @@ PARK_SHARDS = 4
 
 
 #: Kinds of a subscriber's keys; `place_of` follows.
-STATE, LEASE, PARKED, PARTS = b"d:", b"l:", b"w:", b"j:"
+STATE, LEASE, PARKED, LINE, PARTS = b"d:", b"l:", b"w:", b"q:", b"j:"
 
 
 def place_of(who: Pseudonym) -> bytes:
@@ -40,6 +40,11 @@ def lease_key(who: Pseudonym) -> bytes:
 def parked_key(who: Pseudonym) -> bytes:
     """Which of his messages are parked, by name: while there are any, a new one goes behind them."""
     return PARKED + place_of(who)
+
+
+def line_key(who: Pseudonym) -> bytes:
+    """Which of his messages wait for their turn."""
+    return LINE + place_of(who)
 
 
 def mark_key(who: Pseudonym, digest: bytes) -> bytes:

@@ -15,16 +15,28 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gateway.flow.intake import Incomplete
 from gateway.flow.ports import Answered, Begun, Behind, Busy, Then, Turn, awaited
 from gateway.redis.calls import Calls
-from gateway.redis.keys import LEASE, PARKED, STATE, lease_key, mark_key, parts_key, place_of, state_key
+from gateway.redis.keys import (
+    LEASE,
+    LINE,
+    PARKED,
+    STATE,
+    lease_key,
+    line_key,
+    mark_key,
+    parts_key,
+    place_of,
+    state_key,
+)
 from gateway.redis.library import function
+from gateway.redis.node import pack
 from gateway.redis.packing import Hole, template
 from gateway.redis.sealing import opened
 from location_store.errors import StoreError
 from location_store.pseudonyms import Pseudonym, bucket_key
 
 # All that stays the same is encoded once: a command of bytes is packed in half the time.
-BEGIN, KEEP, MARK, FINISH, EXTEND, JOIN = (
-    function(name).encode() for name in ("begin", "keep", "mark", "finish", "lease", "join")
+BEGIN, WAIT, KEEP, MARK, FINISH, EXTEND, JOIN = (
+    function(name).encode() for name in ("begin", "wait", "keep", "mark", "finish", "lease", "join")
 )
 
 #: The parts of a long message are seconds apart; the SMSC redelivers for much longer than a phone sends.
@@ -33,29 +45,40 @@ PARTS_TTL_S = 600
 MAX_MESSAGES, MAX_OCTETS = 16, 64 * 1024
 MARK_OCTETS = 8
 KIND_OCTETS = len(STATE)
+#: A place in line outlasts the time after which a message is parked by so much: what parking may take.
+PARKING_S = 0.5
 
 
 class RedisTurns:
     """One turn at a time for each subscriber (functions.lua). The token names this process and the turn."""
 
     def __init__(
-        self, calls: Calls, *, dedup_window_s: float, lease_s: float, monotonic: Callable[[], float]
+        self,
+        calls: Calls,
+        *,
+        dedup_window_s: float,
+        lease_s: float,
+        after_s: float,
+        monotonic: Callable[[], float],
     ) -> None:
+        """`after_s`: how long a message waits for its turn, until it is parked."""
         self._calls = calls
         self._monotonic = monotonic
         self._process = secrets.token_hex(6).encode()
         self._count = count()
-        self.reconfigure(dedup_window_s, lease_s)
+        self.reconfigure(dedup_window_s, lease_s, after_s)
 
-    def reconfigure(self, dedup_window_s: float, lease_s: float) -> None:
+    def reconfigure(self, dedup_window_s: float, lease_s: float, after_s: float) -> None:
         """Of the turns that begin, and the marks that are written, from now on."""
         self._lease_s = lease_s
         self._mark_ms = mark_ms = b"%d" % (dedup_window_s * 1000)
         lease_ms = b"%d" % (lease_s * 1000)
+        self._waits_ms = waits_ms = b"%d" % ((after_s + PARKING_S) * 1000)
         any_ = Hole()
         subscriber = Hole(STATE), Hole(LEASE)
-        begin = b"FCALL", BEGIN, b"5", *subscriber, any_, any_, Hole(PARKED), any_, any_, lease_ms
-        self._begin = {fresh: template(*begin, self._process, b"%d" % fresh) for fresh in (False, True)}
+        begin = b"FCALL", BEGIN, b"6", *subscriber, any_, any_, Hole(PARKED), Hole(LINE), any_, any_
+        rest = lease_ms, waits_ms, self._process
+        self._begin = {fresh: template(*begin, *rest, b"%d" % fresh) for fresh in (False, True)}
         self._finish = template(b"FCALL", FINISH, b"3", *subscriber, any_, any_, mark_ms, any_, any_, b"1")
         self._keep = template(b"FCALL", KEEP, b"2", *subscriber, any_, any_, any_)
 
@@ -66,9 +89,14 @@ class RedisTurns:
         length, field = len(place) + KIND_OCTETS, who.field
         command = self._begin[fresh] % (
             length, place, length, place, len(mark), mark, len(bucket), bucket, length, place,
-            len(field), field, len(token), token,
+            length, place, len(field), field, len(token), token,
         )  # fmt: skip
         self._calls.call_then(place, command, partial(_begun, token, good_until_s, then))
+
+    def wait(self, who: Pseudonym, digest: bytes) -> None:
+        line, mark = line_key(who), mark_key(who, digest)
+        command = pack((b"FCALL", WAIT, b"2", line, mark, self._waits_ms))
+        self._calls.call_then(line, command, _ignored)
 
     def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[int]) -> None:
         place, ttl = place_of(who), b"%d" % ttl_s
@@ -129,8 +157,9 @@ class RedisTurns:
         return await self._calls.call(key, b"GET", key) is not None
 
     async def mark(self, who: Pseudonym, digest: bytes, *, answered: bool) -> bool:
-        key = mark_key(who, digest)
-        return bool(await self._calls.call(key, b"FCALL", MARK, b"1", key, b"%d" % answered, self._mark_ms))
+        key, line = mark_key(who, digest), line_key(who)
+        command = b"FCALL", MARK, b"2", key, line, b"%d" % answered, self._mark_ms
+        return bool(await self._calls.call(key, *command))
 
     async def finish(
         self, who: Pseudonym, digest: bytes, token: bytes, state: bytes | None, ttl_s: int
@@ -144,6 +173,10 @@ class RedisTurns:
     async def abandon(self, who: Pseudonym, token: bytes) -> None:
         key = lease_key(who)
         await self._calls.call(key, b"FCALL", EXTEND, 1, key, token, 0)
+
+
+def _ignored(reply: Any) -> None:
+    """Without a place in line a message takes one when it asks for its turn."""
 
 
 def _begun(token: bytes, good_until_s: float, then: Then[Begun], reply: Any) -> None:

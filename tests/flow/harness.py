@@ -154,7 +154,9 @@ async def process(
         on_lost=metrics.park_lost,
     )
     pipeline = Pipeline(
-        turns=RedisTurns(calls, dedup_window_s=30, lease_s=lease_s, monotonic=time.monotonic),
+        turns=RedisTurns(
+            calls, dedup_window_s=30, lease_s=lease_s, after_s=after_s, monotonic=time.monotonic
+        ),
         park=park,
         outbox=smsc,
         decider=Decider(Places.load(), names, ("10086",)),

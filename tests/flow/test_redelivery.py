@@ -1,44 +1,23 @@
 """The same message again: in another process, while it is parked, when it is dead, under a new key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from gateway.flow.messages import Outcome, Sending, Verdict, Work
 from location_store.keys import KeyFile
 from tests.flow.harness import PROMPT, Process, mo, process, until
 
-Scenario = Callable[[Process, Process], Awaitable[None]]
 NO_LINK = Outcome(Sending.LATER, "no_link")
 REFUSED = Outcome(Sending.REFUSED, "ESME_RINVDSTADR")
-
-
-@pytest.fixture
-def run(redis_url: str, tmp_path: Path) -> Callable[..., None]:
-    """Two processes of one store."""
-
-    def go(scenario: Scenario, **settings: Any) -> None:
-        async def main() -> None:
-            async with (
-                process(redis_url, tmp_path, **settings) as one,
-                process(redis_url, tmp_path, **settings) as other,
-            ):
-                await scenario(one, other)
-
-        asyncio.run(main())
-
-    return go
 
 
 async def _is_empty(p: Process) -> bool:
     return await p.waiting() == 0
 
 
-def test_of_a_parked_message_there_is_one_entry(run: Callable[..., None]) -> None:
+def test_of_a_parked_message_there_is_one_entry(run_two: Callable[..., None]) -> None:
     """Without a link, and with one again: acknowledged in both processes, parked once, answered once."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -54,10 +33,10 @@ def test_of_a_parked_message_there_is_one_entry(run: Callable[..., None]) -> Non
         assert len(one.smsc.sent) == 2  # the first of them met no link
         assert other.smsc.sent == []
 
-    run(scenario)
+    run_two(scenario)
 
 
-def test_while_a_slow_answer_is_under_way(run: Callable[..., None]) -> None:
+def test_while_a_slow_answer_is_under_way(run_two: Callable[..., None]) -> None:
     """It is parked with its attempt going on: a copy in another process is acknowledged at once and not
     parked, one in the same process waits for it, or is parked behind it.
     """
@@ -77,10 +56,12 @@ def test_while_a_slow_answer_is_under_way(run: Callable[..., None]) -> None:
         assert len(one.smsc.sent) == 1
         assert other.smsc.sent == []
 
-    run(scenario, after_s=0.2)
+    run_two(scenario, after_s=0.2)
 
 
-def test_a_message_that_was_parked_in_the_queue_is_no_redelivery_of_itself(run: Callable[..., None]) -> None:
+def test_a_message_that_was_parked_in_the_queue_is_no_redelivery_of_itself(
+    run_two: Callable[..., None],
+) -> None:
     """Behind another of the same subscriber, in its process and in another, each took too long to begin."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -97,10 +78,10 @@ def test_a_message_that_was_parked_in_the_queue_is_no_redelivery_of_itself(run: 
         await until(lambda: len(one.smsc.sent) == 3)
         assert other.smsc.sent == []
 
-    run(scenario, after_s=0.1)
+    run_two(scenario, after_s=0.1)
 
 
-def test_what_was_refused_for_good_is_dead_once_and_may_be_tried_again(run: Callable[..., None]) -> None:
+def test_what_was_refused_for_good_is_dead_once_and_may_be_tried_again(run_two: Callable[..., None]) -> None:
     """A redelivery is acknowledged, for the message's end is recorded. An operator's retry is none."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -115,10 +96,10 @@ def test_what_was_refused_for_good_is_dead_once_and_may_be_tried_again(run: Call
         assert len(other.smsc.sent) == 1
         assert (await other.pipeline.attempt(message)).reason == "redelivered"
 
-    run(scenario)
+    run_two(scenario)
 
 
-def test_what_expired_in_the_park_is_not_answered_by_its_copy(run: Callable[..., None]) -> None:
+def test_what_expired_in_the_park_is_not_answered_by_its_copy(run_two: Callable[..., None]) -> None:
     async def scenario(one: Process, other: Process) -> None:
         one.smsc.outcomes = [NO_LINK]
         message = mo()
@@ -130,10 +111,10 @@ def test_what_expired_in_the_park_is_not_answered_by_its_copy(run: Callable[...,
         assert await one.dead() == ["expired"]
         assert other.smsc.sent == []
 
-    run(scenario, answer_ttl_s=0.0)
+    run_two(scenario, answer_ttl_s=0.0)
 
 
-def test_a_client_that_submits_again_is_given_the_same_entry(run: Callable[..., None]) -> None:
+def test_a_client_that_submits_again_is_given_the_same_entry(run_two: Callable[..., None]) -> None:
     """One that had no response in time, by any process: parked once, answered once, also afterwards."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -147,10 +128,10 @@ def test_a_client_that_submits_again_is_given_the_same_entry(run: Callable[..., 
         assert await other.waiting() == 0
         assert len(one.smsc.sent) == 1
 
-    run(scenario)
+    run_two(scenario)
 
 
-def test_copies_that_were_parked_all_the_same_are_answered_once(run: Callable[..., None]) -> None:
+def test_copies_that_were_parked_all_the_same_are_answered_once(run_two: Callable[..., None]) -> None:
     """The store took the entries and not the marks, so each copy was parked behind the first."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -164,10 +145,10 @@ def test_copies_that_were_parked_all_the_same_are_answered_once(run: Callable[..
         await until(lambda: _is_empty(one))
         assert len(one.smsc.sent) == 1
 
-    run(scenario)
+    run_two(scenario)
 
 
-def test_one_prompt_and_no_wrong_try(run: Callable[..., None]) -> None:
+def test_one_prompt_and_no_wrong_try(run_two: Callable[..., None]) -> None:
     """A dialog whose messages all come twice, the copy in the other process, goes on as if they came once."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -181,7 +162,7 @@ def test_one_prompt_and_no_wrong_try(run: Callable[..., None]) -> None:
         assert "今天还可试2次" in first
         assert "今天还可试1次" in second
 
-    run(scenario)
+    run_two(scenario)
 
 
 def test_across_a_change_of_the_key(redis_url: str, tmp_path: Path) -> None:
@@ -217,7 +198,7 @@ def test_across_a_change_of_the_key(redis_url: str, tmp_path: Path) -> None:
     asyncio.run(both())
 
 
-def test_a_message_that_was_parked_while_it_waited_is_answered(run: Callable[..., None]) -> None:
+def test_a_message_that_was_parked_while_it_waited_is_answered(run_two: Callable[..., None]) -> None:
     """For the turn in another process, or in line in its own: its own mark is not that of a redelivery."""
 
     async def scenario(one: Process, other: Process) -> None:
@@ -233,4 +214,4 @@ def test_a_message_that_was_parked_while_it_waited_is_answered(run: Callable[...
         await until(lambda: _is_empty(one))
         assert len(one.smsc.sent) + len(other.smsc.sent) == 3
 
-    run(scenario, after_s=0.2)
+    run_two(scenario, after_s=0.2)

@@ -345,7 +345,7 @@ def test_what_fails_leaves_nothing_to_the_collector(own_redis: OwnRedis, tmp_pat
             await until(lambda: not p.calls.up)
             told += [asyncio.ensure_future(p.deliver(mo(msisdn=f"8613902{n:06}"))) for n in range(50)]
             await asyncio.gather(*told)
-            await until(lambda: not p.pipeline._queues)  # the leases of the first have ended
+            await until(lambda: not p.pipeline._under_way)  # the leases of the first have ended
             told.clear()
             assert gc.collect() < 50  # of the connection that was dropped
             server.resume()

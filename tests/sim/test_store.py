@@ -50,10 +50,11 @@ def fcall(name: str, keys_: Sequence[st.SearchStrategy[bytes]], *args: Any) -> s
 
 
 string, hashed, stream, anything = keys(STRINGS), keys(HASHES), keys(STREAMS), keys(ANY)
-# What `join` keeps about parts is packed in another way by the model: its key is its own.
+# What `join` and the line keep is packed in another way by the model: their keys are their own.
 fields = st.lists(st.tuples(words, words), min_size=1, max_size=3, unique_by=lambda pair: pair[0]).map(
     lambda pairs: [word for pair in pairs for word in pair]
 )
+LINE = st.just(b"l:" + SLOT)
 flags = st.sampled_from([b"0", b"1"])
 holds = st.sampled_from([b"0", b"60000"])
 STATES = st.sampled_from([b"2", b"5"])
@@ -85,10 +86,11 @@ COMMANDS = st.one_of(
     commands(b"XRANGE", stream, st.sampled_from([b"-", b"id-0", b"id-1", b"(id-1"]), b"+", b"COUNT", b"3"),
     commands(b"XRANGE", stream, entry_ids, entry_ids),
     fcall("alive", []),
-    fcall("begin", [string, string, string, hashed, hashed], words, words, ms, words, flags),
+    fcall("begin", [string, string, string, hashed, hashed, LINE], words, words, ms, ms, words, flags),
+    fcall("wait", [LINE, string], ms),
     fcall("keep", [string, string], words, words, seconds),
     fcall("tally", [hashed], words, st.sampled_from([b"0", b"1", b"9999999999999"]), seconds),
-    fcall("mark", [string], st.sampled_from([b"0", b"1"]), ms),
+    fcall("mark", [string, LINE], st.sampled_from([b"0", b"1"]), ms),
     fcall("finish", [string, string, string], words, ms, words, seconds, st.sampled_from([b"0", b"1"])),
     fcall("lease", [string], words, st.sampled_from([b"0", b"60000"])),
     fcall("own", [string, string], words, ms),
