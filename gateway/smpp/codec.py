@@ -69,17 +69,19 @@ def decode(frame: bytes | memoryview) -> p.Pdu:
         raise PduError(status, command_id, sequence_number, why, received_status=command_status) from None
 
 
-def is_text(frame: bytes) -> bool:
-    """Whether a submit_sm or deliver_sm carries a message and no receipt, as far as can be told without
-    decoding it: False too for what is malformed.
+def is_text(octets: bytes, begin: int, end: int) -> bool:
+    """Whether the submit_sm or deliver_sm between `begin` and `end` carries a message and no receipt, as far
+    as can be told without decoding it: False too for what is malformed.
     """
-    find = frame.find
-    at = find(0, 16, 22)
-    for _ in range(2):  # behind ton and npi: source_addr and destination_addr
-        if at < 0:
-            return False
-        at = find(0, at + 3, at + 24)
-    return 0 < at < len(frame) - 1 and not frame[at + 1] & _MESSAGE_TYPE
+    find = octets.find
+    at = find(0, begin + 16, begin + 22)
+    if at < 0:
+        return False
+    at = find(0, at + 3, at + 24)  # behind ton and npi: source_addr
+    if at < 0:
+        return False
+    at = find(0, at + 3, at + 24)  # and destination_addr
+    return 0 < at < end - 1 and not octets[at + 1] & _MESSAGE_TYPE
 
 
 def encode(pdu: p.Pdu, version: int = Version.V3_4) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
-from gateway.smpp.codec import CLASSES, encode, is_text
+from gateway.smpp.codec import CLASSES, encode
 from gateway.smpp.constants import (
     MAX_COMMAND_LENGTH,
     MAX_SEQUENCE_NUMBER,
@@ -145,22 +145,28 @@ class Machine:
         self._active_s = now_s
         events.append(e.Incoming(pdu))
 
-    def _turn_away(self, frame: bytes) -> bool:
-        """Refuse a message before anything is made of it; False: it is none, or none that can be read."""
-        if frame[4:8] != self._text_id or not is_text(frame):
-            return False
-        self._acknowledge(frame[12:16], CommandStatus.ESME_RMSGQFUL)
-        self.counters.overflowed += 1
-        return True
+    def _turn_away(self, sequence_numbers: list[bytes]) -> None:
+        """Refuse messages before anything is made of them; the first is counted as received."""
+        before, after = self._acknowledgement(CommandStatus.ESME_RMSGQFUL)
+        self._out.append(before + (after + before).join(sequence_numbers) + after)
+        count = len(sequence_numbers)
+        counters = self.counters
+        counters.received += count - 1
+        counters.sent += count
+        counters.overflowed += count
 
     def _acknowledge(self, sequence_number: bytes, command_status: int) -> None:
-        """The response to a text, without message_id: one differs from another by its number alone."""
+        before, after = self._acknowledgement(command_status)
+        self._out.append(before + sequence_number + after)
+        self.counters.sent += 1
+
+    def _acknowledgement(self, command_status: int) -> tuple[bytes, bytes]:
+        """Of the response to a text, without message_id, what comes before and after its number."""
         known = self._acknowledgements.get(command_status)
         if known is None:
             response = encode(self._text.response(command_status=command_status), self.version)
             known = self._acknowledgements[command_status] = response[:12], response[16:]
-        self._out.append(known[0] + sequence_number + known[1])
-        self.counters.sent += 1
+        return known
 
     def _note(self, pdu: p.Pdu, now_s: float, events: list[e.Event]) -> None:
         events.append(e.Incoming(pdu))

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
 from gateway.smpp import tlvs
-from gateway.smpp.codec import CLASSES, HEADER, decode, encode
+from gateway.smpp.codec import CLASSES, HEADER, decode, encode, is_text
 from gateway.smpp.constants import (
     HEADER_LENGTH,
     MAX_SEQUENCE_NUMBER,
@@ -242,7 +242,8 @@ class Session(Machine):
                 counters.received += 1
                 self._heard_s = now_s
                 if frame[4:8] == self._text_id:
-                    if room <= 0 and self._turn_away(frame):
+                    if room <= 0 and is_text(frame, 0, len(frame)):
+                        self._turn_away([frame[12:16], *self._framer.skip(self._text_id, is_text)])
                         continue
                     room -= 1
                 try:

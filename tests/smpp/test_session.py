@@ -4,6 +4,8 @@ import gc
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.smpp import events as e
 from gateway.smpp import pdu as p
@@ -235,6 +237,43 @@ def test_no_room() -> None:
         (resp, malformed_text, 7),
         (CommandId.ENQUIRE_LINK_RESP, 0, 8),
     ]
+
+
+@given(
+    st.lists(st.sampled_from(["text", "receipt", "malformed", "enquire", "short"]), max_size=12), st.data()
+)
+def test_no_room_whatever_the_segments(kinds: list[str], data: st.DataObject) -> None:
+    """What is refused by the read gets what it would get by itself, and so does whatever stands between."""
+    stream = b"".join(map(_numbered, kinds, range(1, 13)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=4)))
+    anywhere = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    found = []
+    for segments in ([stream[i : i + 1] for i in range(len(stream))], [stream], anywhere):
+        pair = Pair()
+        events = [event for segment in segments for event in pair.esme.receive(segment, 0.0, room=0)]
+        found.append(
+            ([repr(event) for event in events], pair.esme.data_to_send(), pair.esme.counters, pair.esme.owing)
+        )
+    assert found[0] == found[1] == found[2]
+    assert found[0][2].overflowed == kinds.count("text")
+
+
+def _numbered(kind: str, number: int) -> bytes:
+    """`short` is a text that ends before its esm_class."""
+    pdu: p.Pdu
+    match kind:
+        case "receipt":
+            pdu = p.DeliverSm(esm_class=0x04, short_message=b"id:1 stat:DELIVRD", sequence_number=number)
+        case "enquire":
+            pdu = p.EnquireLink(sequence_number=number)
+        case _:
+            pdu = p.DeliverSm(source=PHONE, short_message=b"CXMYD", sequence_number=number)
+    octets = encode(pdu)
+    if kind == "malformed":
+        return octets[:16] + b"\x01" * (len(octets) - 16)
+    if kind == "short":
+        return (22).to_bytes(4) + octets[4:22]
+    return octets
 
 
 def test_no_room_at_the_smsc() -> None:
