@@ -22,6 +22,9 @@ from math import ceil, inf
 #: messages under way is not to be refused any for a moment in which others had the processor. A message waits
 #: about four times as long in all, so that it is answered within a second.
 TURN_S, JUDGED_S = 0.1, 0.5
+#: What it may while more are refused than begin: a crowd that is mostly turned away need not be large, and
+#: some hundred messages in memory are worked on faster than thousands, and answered sooner.
+FLOODED_S = 0.03
 #: Fewer do not fill the round trips; more than the highest are a gigabyte of Python.
 LOWEST, FIRST, HIGHEST = 200, 1_500, 5_000
 #: What an answer may wait until it leaves, how often that is judged, and how many of a route that is slower
@@ -44,7 +47,8 @@ class Limit:
     def __init__(self, target_s: float, every_s: float, *, lowest: int, first: int, calm: int) -> None:
         self.now = first
         self.felt = False
-        self._target_s, self._every_s = target_s, every_s
+        self.target_s = target_s
+        self._every_s = every_s
         self._lowest, self._first, self._calm = lowest, first, calm
         self._least_s = inf
         self._since_s = 0.0
@@ -62,11 +66,11 @@ class Limit:
         return True
 
     def _judge(self, wait_s: float, used: int) -> None:
-        if wait_s > self._target_s:
+        if wait_s > self.target_s:
             # Whoever has just come will wait for longer: aim lower.
-            share = max(FALLS, self._target_s / 2 / wait_s)
+            share = max(FALLS, self.target_s / 2 / wait_s)
             self.now = max(self._lowest, int(min(self.now, used) * share))
-        elif wait_s < self._target_s / 2:
+        elif wait_s < self.target_s / 2:
             # What was learnt under load says nothing of a time without.
             self.now = min(HIGHEST, int(self.now * GROWS)) if self.felt else max(self.now, self._calm)
 
@@ -81,6 +85,7 @@ class Admission:
         self._routes: dict[str, Limit] = {}
         self._floods: set[str] = set()  # routes that were refused something since the limit was judged
         self._felt: set[str] = set()  # these, and those of the time before
+        self._excess = 0  # messages refused since then, less those that began
 
     @property
     def limit(self) -> int:
@@ -103,6 +108,7 @@ class Admission:
 
     def began(self, route: str) -> None:
         self.under_way += 1
+        self._excess -= 1
         self._of[route] = self._of.get(route, 0) + 1
 
     def ended(self, route: str) -> None:
@@ -114,20 +120,22 @@ class Admission:
         if not self.under_way:
             self._process.forget()
 
-    def refused(self, route: str) -> None:
-        """There was no room."""
+    def refused(self, route: str, count: int) -> None:
+        """There was no room for so many."""
         slow = self._routes.get(route)
         if slow is not None and self._of.get(route, 0) >= slow.now:
             slow.felt = True
             return
         self._process.felt = True
+        self._excess += count
         self._floods.add(route)
         self._felt.add(route)
 
     def waited(self, wait_s: float, now_s: float) -> None:
         """A turn has begun, for which the store's answer took so long."""
+        self._process.target_s = FLOODED_S if self._excess > 0 else TURN_S
         if self._process.waited(wait_s, now_s, self.under_way):
-            self._felt, self._floods = self._floods.copy(), set()
+            self._felt, self._floods, self._excess = self._floods.copy(), set(), 0
 
     def left(self, route: str, wait_s: float, now_s: float) -> None:
         """An answer has left by the route, which waited so long for it."""

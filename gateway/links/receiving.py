@@ -72,7 +72,7 @@ class Receiving:
 
     def turned_away(self, line: Line, count: int) -> None:
         """So many were refused for want of room."""
-        self.admission.refused(line.route)
+        self.admission.refused(line.route, count)
         self._on_refused(line.route, "overload", count)
 
     def received(self, connection: Connection, pdu: Pdu, line: Line, *, park_first: bool) -> None:
