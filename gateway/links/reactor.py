@@ -12,6 +12,7 @@ longer than a turn may take. Called by `gateway.app`.
 import asyncio
 import select
 import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import asyncioreactor
@@ -32,6 +33,7 @@ class Reactor(_Base):  # type: ignore[misc]  # see above
     seconds = staticmethod(time.monotonic)
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._polls: dict[Any, Callable[[int], list[tuple[int, int]]]] = {}  # for the errors of each reader
         super().__init__(loop)
         self._in_turn, self._began_s = False, 0.0
         self._first: set[Any] = set()  # who may read in this turn, when in the last one not all could
@@ -47,14 +49,26 @@ class Reactor(_Base):  # type: ignore[misc]  # see above
         fd = self._readers.get(reader)
         if fd is not None:
             self._asyncioEventloop.add_reader(fd, self._readOrWrite, reader, True)
+            poll = select.poll()
+            poll.register(fd, 0)  # errors are always told
+            self._polls[reader] = poll.poll
+
+    def removeReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's own
+        self._polls.pop(reader, None)
+        super().removeReader(reader)
 
     def _readOrWrite(self, selectable: Any, read: bool) -> None:  # noqa: N802 - Twisted's own
         # Whoever may not read now is asked again in the next turn, but for an error (see above).
-        if read and not self._may_read(selectable) and not _has_error(selectable.fileno()):
+        if read and not self._may_read(selectable) and not self._has_error(selectable):
             return
         super()._readOrWrite(selectable, read)
-        while read and selectable in self._readers and _has_error(selectable.fileno()):
+        while read and self._has_error(selectable):
             super()._readOrWrite(selectable, read)
+
+    def _has_error(self, selectable: Any) -> bool:
+        """Of one that is still read."""
+        poll = self._polls.get(selectable)
+        return poll is not None and any(event & select.POLLERR for _, event in poll(0))
 
     def _may_read(self, selectable: Any) -> bool:
         """Until this turn's time is over; then whoever was left over goes first."""
@@ -73,12 +87,6 @@ class Reactor(_Base):  # type: ignore[misc]  # see above
         self._in_turn = False
         if self._first or self._left_over:
             self._first, self._left_over = self._left_over, set()
-
-
-def _has_error(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, 0)  # errors are always told
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def install(loop: asyncio.AbstractEventLoop) -> Any:
