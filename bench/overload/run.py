@@ -9,6 +9,7 @@ compare figures of one run only. `make bench-overload` calls it.
 import asyncio
 import contextlib
 import json
+import shlex
 import statistics
 import subprocess
 import tempfile
@@ -21,7 +22,8 @@ from typing import Any, Final
 
 import click
 
-from bench.endurance.gateway import CXMYD, free_port
+from bench.compare.contenders import CXMYD
+from bench.endurance.gateway import free_port
 from bench.overload.steady import FLOODER, Message, Steady, figures
 from bench.store import results
 from bench.store.engines import cpu_s, engine
@@ -111,14 +113,16 @@ class Gateway:
 
 
 @contextmanager
-def running(redis_url: str, folder: Path, sections: str, flood_port: int = 0) -> Iterator[Gateway]:
+def running(
+    redis_url: str, folder: Path, sections: str, flood_port: int = 0, cxmyd: str = CXMYD
+) -> Iterator[Gateway]:
     config = folder / "gateway.toml"
-    http = free_port()
+    http, command = free_port(), [*shlex.split(cxmyd), "-c", str(config)]
     config.write_text(CONFIG.format(redis=json.dumps(redis_url), http=http) + sections)
     if not (folder / "keys.json").exists():
-        subprocess.run([*CXMYD, "-c", str(config), "keys", "init"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, "keys", "init"], check=True, stdout=subprocess.DEVNULL)
     with (folder / "gateway.log").open("wb") as log:
-        process = children.spawn([*CXMYD, "-c", str(config), "serve", "--log-level", "error"], output=log)
+        process = children.spawn([*command, "serve", "--log-level", "error"], output=log)
     try:
         yield Gateway(process.pid, flood_port, http)
     finally:
@@ -243,13 +247,13 @@ async def one_subscriber(steady: Steady, seconds: float) -> dict[str, Any]:
     }
 
 
-async def measure(redis_url: str, folder: Path, seconds: float) -> dict[str, Any]:
+async def measure(redis_url: str, folder: Path, seconds: float, cxmyd: str) -> dict[str, Any]:
     flood_port, steady_port = free_port(), free_port()
     steady = Steady(8613700000000)
     server = await steady.listen(steady_port)
     sections = SMSC.format(name="flood", port=flood_port, binds=BINDS)
     sections += SMSC.format(name="steady", port=steady_port, binds=1)
-    with running(redis_url, folder, sections, flood_port) as gateway:
+    with running(redis_url, folder, sections, flood_port, cxmyd) as gateway:
         watching = asyncio.create_task(gateway.watch())
         await asyncio.wait_for(steady.bound.wait(), 60)
         sending = asyncio.create_task(steady.send(STEADY_PER_S))
@@ -261,17 +265,17 @@ async def measure(redis_url: str, folder: Path, seconds: float) -> dict[str, Any
                 await task
         await asyncio.sleep(0.5)
     server.close()
-    found["slow_link"] = await slow_link(redis_url, folder, seconds)
+    found["slow_link"] = await slow_link(redis_url, folder, seconds, cxmyd)
     return found
 
 
-async def slow_link(redis_url: str, folder: Path, seconds: float) -> dict[str, Any]:
+async def slow_link(redis_url: str, folder: Path, seconds: float, cxmyd: str) -> dict[str, Any]:
     """An SMSC that takes `SLOW_PER_S` brings three times as many."""
     port = free_port()
     smsc = Steady(8613600000000)
     server = await smsc.listen(port)
     sections = SMSC.format(name="slow", port=port, binds=1) + f"rate_per_s = {SLOW_PER_S:g}\n"
-    with running(redis_url, folder, sections) as gateway:
+    with running(redis_url, folder, sections, cxmyd=cxmyd) as gateway:
         await asyncio.wait_for(smsc.bound.wait(), 60)
         await asyncio.sleep(1)
         watching = asyncio.create_task(gateway.watch())
@@ -365,20 +369,22 @@ def _at(found: Any, path: tuple[str, ...]) -> float:
 
 
 @click.command()
+@click.option("--cxmyd", default=CXMYD, help="Ours, as it is started.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--seconds", default=15.0, show_default=True, help="How long the flood lasts.")
 @click.option("--quick", is_flag=True, help="One round of 5 seconds, which replaces no figures.")
-def main(rounds: int, seconds: float, quick: bool) -> None:
+def main(cxmyd: str, rounds: int, seconds: float, quick: bool) -> None:
     """Measure ROUNDS times; print medians."""
     subprocess.run(["make", "-s", "-C", str(LOADSMSC.parent)], check=True)
     if quick:
         rounds, seconds = 1, 5.0
     found = []
     for _ in range(rounds):
-        with engine("redis") as store, tempfile.TemporaryDirectory(prefix="cxmyd-overload-") as name:
-            found.append(asyncio.run(measure(store.url, Path(name), seconds)))
+        with engine("redis") as store, tempfile.TemporaryDirectory(prefix="cxmyd-overload-") as folder:
+            found.append(asyncio.run(measure(store.url, Path(folder), seconds, cxmyd)))
     show(found)
-    results.save("overload", {"seconds": seconds, "rounds": found}, quick=quick)
+    name = "overload" if cxmyd == CXMYD else "overload-compiled"
+    results.save(name, {"seconds": seconds, "rounds": found}, quick=quick)
 
 
 if __name__ == "__main__":
