@@ -124,14 +124,29 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "asks for a turn again and again, with no line": (
         Edit(
             LUA,
-            "  elseif fresh and not ours and line and #line > 0 and line[1][1] ~= keys[3] then\n",
+            "  elseif fresh and not ours and others_first(line, keys[3], args[5]) then\n",
             "  elseif false then\n",
         ),
     ),
     "lines up only what waits for another process": (
-        Edit(PIPELINE, "        if attempt.fresh and not ahead.finishing:", "        if False:"),
+        Edit(PIPELINE, "        if not attempt.in_line:\n", "        if False:\n"),
     ),
-    "never leaves the line": (Edit(LUA, "  elseif line then\n    leave(keys[6], line, keys[3])\n", ""),),
+    "lets those that are to be parked leave the line at once": (
+        Edit(LUA, "  if fresh and (how == 1 or how == 3) then\n", "  if fresh and how == 1 then\n"),
+    ),
+    "parks before those that wait in line": (
+        Edit(
+            LUA,
+            "  elseif fresh and not ours and others_first(line, keys[3], args[5]) then\n"
+            "    how = 1\n"
+            "  elseif fresh and behind(keys[5]) then\n"
+            "    how = 3\n",
+            "  elseif fresh and behind(keys[5]) then\n"
+            "    how = 3\n"
+            "  elseif fresh and not ours and others_first(line, keys[3], args[5]) then\n"
+            "    how = 1\n",
+        ),
+    ),
     "lets a message overtake those that are parked": (
         Edit(LUA, "    if tonumber(expires_ms) > now_ms then return true end\n", ""),
     ),

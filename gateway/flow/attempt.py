@@ -53,8 +53,8 @@ class Attempt:
     """What attempts at fresh and at parked messages have in common; `ended` is theirs."""
 
     __slots__ = (
-        "_asked_s", "_not_after_s", "_saying", "answered", "behind", "finishing", "fresh", "mo", "parking",
-        "pipeline", "turn", "who",
+        "_asked_s", "_not_after_s", "_saying", "answered", "behind", "finishing", "fresh", "in_line", "mo",
+        "parking", "pipeline", "turn", "who",
     )  # fmt: skip
     _saying: Saying
 
@@ -67,6 +67,7 @@ class Attempt:
         self.turn: Turn | None = None
         self.parking: asyncio.Task[bytes | None] | None = None
         self.behind: deque[Attempt] | None = None  # the subscriber's others in this process
+        self.in_line = not fresh  # what is parked has its own order
         self.finishing = False  # its turn will be over with the next answer of the store
         self.answered = False  # the attempt is over, well or not
 

@@ -179,7 +179,13 @@ class Pipeline:
         if ahead.behind is None:
             ahead.behind = deque()
         ahead.behind.append(attempt)
-        if attempt.fresh and not ahead.finishing:  # else it asks for its turn within a round trip
+        if not ahead.finishing:  # else the next of those behind asks for its turn within a round trip
+            self._take_place(attempt)
+
+    def _take_place(self, attempt: Attempt) -> None:
+        """Among those that wait for their turn in all processes."""
+        if not attempt.in_line:
+            attempt.in_line = True
             self.turns.wait(attempt.who, attempt.mo.digest)
 
     def next_in_line(self, ended: Attempt) -> None:
@@ -190,6 +196,8 @@ class Pipeline:
             following = self._under_way[msisdn] = behind.popleft()
             following.behind = behind
             asyncio.get_running_loop().call_soon(following.begin)
+            for each in behind:
+                self._take_place(each)
         else:
             del self._under_way[msisdn]
 

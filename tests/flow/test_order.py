@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
+from gateway.flow.attempt import BUSY_PAUSE_S
 from gateway.flow.messages import Mo, Verdict
+from gateway.flow.pipeline import MAX_WAITING
 from gateway.redis.keys import line_key
-from tests.flow.harness import Process, mo, until
+from tests.flow.harness import PLAIN, Process, mo, until
 
+UNLIMITED = replace(PLAIN, queries_per_day=0)
 FIRST, SECOND, THIRD = "CXMYD", "CXMYD EN", "cxmyd"
 
 
@@ -76,3 +80,22 @@ def test_the_place_of_a_dead_process_lapses(run_two: Callable[..., None]) -> Non
         await until(lambda: len(one.smsc.sent) == 2)
 
     run_two(scenario, after_s=0.2)
+
+
+def test_a_flood_of_one_subscriber_goes_on_without_a_pause(run_two: Callable[..., None]) -> None:
+    """Who comes in the very moment in which a turn ends does not wait behind those that come after him, which
+    would cost a pause for each.
+    """
+
+    async def scenario(one: Process, _other: Process) -> None:
+        told: list[asyncio.Future[Verdict]] = []
+        async with asyncio.timeout(100 * BUSY_PAUSE_S / 2):
+            while len(told) < 100:  # while a turn ends, and while one begins
+                over = sum(each.done() for each in told) if len(told) % 2 else len(one.smsc.sent)
+                if len(told) - over < MAX_WAITING:
+                    told.append(asyncio.ensure_future(one.deliver(mo(carrier=UNLIMITED))))
+                await asyncio.sleep(0)
+            await until(lambda: len(one.smsc.sent) == 100)
+        assert [await each for each in told] == [Verdict.ACK] * 100
+
+    run_two(scenario, after_s=5.0)
