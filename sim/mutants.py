@@ -124,7 +124,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "asks for a turn again and again, with no line": (
         Edit(
             LUA,
-            "  elseif fresh and not ours and others_first(line, keys[3], args[5]) then\n",
+            "  elseif fresh and not ours and others_first(line, keys[3]) then\n",
             "  elseif false then\n",
         ),
     ),
@@ -137,13 +137,13 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "parks before those that wait in line": (
         Edit(
             LUA,
-            "  elseif fresh and not ours and others_first(line, keys[3], args[5]) then\n"
+            "  elseif fresh and not ours and others_first(line, keys[3]) then\n"
             "    how = 1\n"
             "  elseif fresh and behind(keys[5]) then\n"
             "    how = 3\n",
             "  elseif fresh and behind(keys[5]) then\n"
             "    how = 3\n"
-            "  elseif fresh and not ours and others_first(line, keys[3], args[5]) then\n"
+            "  elseif fresh and not ours and others_first(line, keys[3]) then\n"
             "    how = 1\n",
         ),
     ),

@@ -53,8 +53,8 @@ class Attempt:
     """What attempts at fresh and at parked messages have in common; `ended` is theirs."""
 
     __slots__ = (
-        "_asked_s", "_not_after_s", "_saying", "answered", "behind", "finishing", "fresh", "in_line", "mo",
-        "parking", "pipeline", "turn", "who",
+        "_asked_s", "_not_after_s", "_saying", "answered", "begun", "behind", "finishing", "fresh", "in_line",
+        "mo", "parking", "pipeline", "turn", "who",
     )  # fmt: skip
     _saying: Saying
 
@@ -67,13 +67,15 @@ class Attempt:
         self.turn: Turn | None = None
         self.parking: asyncio.Task[bytes | None] | None = None
         self.behind: deque[Attempt] | None = None  # the subscriber's others in this process
-        self.in_line = not fresh  # what is parked has its own order
+        self.in_line = not fresh  # it has its place in the line; what is parked has its own order
+        self.begun = False  # it has asked for its turn
         self.finishing = False  # its turn will be over with the next answer of the store
         self.answered = False  # the attempt is over, well or not
 
     def begin(self) -> None:
         """Once all earlier work for the subscriber in this process has ended."""
         p = self.pipeline
+        self.begun = True
         if self.mo.digest in p.unmarked:
             self.end(NO_TURN[Answered])
             return
@@ -85,6 +87,7 @@ class Attempt:
             if p.pseudonyms.older is None:
                 p.turns.begin_then(self.who, self.mo.digest, self.fresh, self._begun)
             else:
+                p.take_place(self)  # it asks a little later than those behind it may take theirs
                 self._go_on(self._begin_rotating())
         except Exception as error:  # noqa: BLE001 - the boundary of one message: its neighbours must flow
             self._broke(error)

@@ -179,11 +179,18 @@ class Pipeline:
         if ahead.behind is None:
             ahead.behind = deque()
         ahead.behind.append(attempt)
-        if not ahead.finishing:  # else the next of those behind asks for its turn within a round trip
-            self._take_place(attempt)
+        if not ahead.finishing:  # else its end is a round trip away
+            self._take_places(ahead)
 
-    def _take_place(self, attempt: Attempt) -> None:
-        """Among those that wait for their turn in all processes."""
+    def _take_places(self, ahead: Attempt) -> None:
+        """All that wait have places, in the order in which they wait here."""
+        if not ahead.begun:
+            self.take_place(ahead)
+        for each in ahead.behind or ():
+            self.take_place(each)
+
+    def take_place(self, attempt: Attempt) -> None:
+        """Before all that come to the line later, from any process."""
         if not attempt.in_line:
             attempt.in_line = True
             self.turns.wait(attempt.who, attempt.mo.digest)
@@ -195,9 +202,9 @@ class Pipeline:
         if behind:
             following = self._under_way[msisdn] = behind.popleft()
             following.behind = behind
+            if behind:
+                self._take_places(following)
             asyncio.get_running_loop().call_soon(following.begin)
-            for each in behind:
-                self._take_place(each)
         else:
             del self._under_way[msisdn]
 

@@ -8,8 +8,8 @@ local function clock_ms()
 end
 
 -- The line: a subscriber's messages that wait for their turn, or to be parked, in whatever processes, by their marks and in
--- the order in which they came: {mark, until_ms, process}. Nobody has to keep a place alive: it lapses when the message must
--- have been parked. Which of its own is the first a process knows itself.
+-- the order in which they came: {mark, until_ms}. Nobody has to keep a place alive: it lapses when the message must have
+-- been parked.
 
 local function line_of(packed)
   local line, now_ms = {}, clock_ms()
@@ -25,15 +25,14 @@ local function place_in(line, mark)
   end
 end
 
-local function line_up(key, line, mark, waits_ms, process)
+local function line_up(key, line, mark, waits_ms)
   if place_in(line, mark) then return end
-  line[#line + 1] = {mark, clock_ms() + waits_ms, process}
+  line[#line + 1] = {mark, clock_ms() + waits_ms}
   redis.call('SET', key, cmsgpack.pack(line), 'PX', waits_ms)
 end
 
-local function others_first(line, mark, process)
-  local first = line and line[1]
-  return first and first[1] ~= mark and first[3] ~= process
+local function others_first(line, mark)
+  return line and #line > 0 and line[1][1] ~= mark
 end
 
 local function leave(key, line, mark)
@@ -72,7 +71,7 @@ local function begin(keys, args)
   local ours = holder and string.sub(holder, 1, #args[5]) == args[5]
   if mark == '1' or (mark and fresh) then
     how = 2
-  elseif fresh and not ours and others_first(line, keys[3], args[5]) then
+  elseif fresh and not ours and others_first(line, keys[3]) then
     how = 1
   elseif fresh and behind(keys[5]) then
     how = 3
@@ -80,7 +79,7 @@ local function begin(keys, args)
     how = 1
   end
   if fresh and (how == 1 or how == 3) then
-    line_up(keys[6], line or {}, keys[3], args[4], args[5])
+    line_up(keys[6], line or {}, keys[3], args[4])
   elseif line then
     leave(keys[6], line, keys[3])
   end
@@ -90,8 +89,8 @@ local function begin(keys, args)
 end
 
 -- A message waits in its process for one before it: it takes its place among those of all processes.
--- keys: line, mark; args: waits_ms, process
-local function wait(keys, args) line_up(keys[1], line_of(redis.call('GET', keys[1])), keys[2], args[1], args[2]) end
+-- keys: line, mark; args: waits_ms
+local function wait(keys, args) line_up(keys[1], line_of(redis.call('GET', keys[1])), keys[2], args[1]) end
 
 -- The dialog moves on before the question that it asks leaves, so that the reply is understood whatever happens to us.
 -- keys: state, lease; args: token, state ('' = none), ttl_s -> 1, or 0 when the lease had ended

@@ -95,7 +95,7 @@ class RedisTurns:
 
     def wait(self, who: Pseudonym, digest: bytes) -> None:
         line, mark = line_key(who), mark_key(who, digest)
-        command = pack((b"FCALL", WAIT, b"2", line, mark, self._waits_ms, self._process))
+        command = pack((b"FCALL", WAIT, b"2", line, mark, self._waits_ms))
         self._calls.call_then(line, command, _ignored)
 
     def keep_then(self, who: Pseudonym, token: bytes, state: bytes, ttl_s: int, then: Then[int]) -> None:

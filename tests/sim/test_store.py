@@ -87,7 +87,7 @@ COMMANDS = st.one_of(
     commands(b"XRANGE", stream, entry_ids, entry_ids),
     fcall("alive", []),
     fcall("begin", [string, string, string, hashed, hashed, LINE], words, words, ms, ms, words, flags),
-    fcall("wait", [LINE, string], ms, words),
+    fcall("wait", [LINE, string], ms),
     fcall("keep", [string, string], words, words, seconds),
     fcall("tally", [hashed], words, st.sampled_from([b"0", b"1", b"9999999999999"]), seconds),
     fcall("mark", [string, LINE], st.sampled_from([b"0", b"1"]), ms),
