@@ -66,6 +66,7 @@ class RedisServer:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
         self.arguments = arguments
+        self.environment: dict[str, str] = {}  # added to ours
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -116,7 +117,8 @@ class RedisServer:
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         options += ["--save", "", "--hash-max-listpack-value", "512", "--hash-max-listpack-entries", "256"]
         with (self.folder / "log").open("ab") as log:
-            return children.spawn([program, *options, *self.arguments], output=log)
+            command = [program, *options, *self.arguments]
+            return children.spawn(command, output=log, environment=self.environment)
 
     def _wait_until_ready(self) -> bool:
         assert self._process is not None

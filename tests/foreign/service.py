@@ -49,7 +49,7 @@ TRIOS = tuple(
         Subscriber(f"861310013100{n}", "china-unicom", "10010", f"456{n}"),
         Subscriber(f"861890018900{n}", "china-telecom", "10001", f"890{n}"),
     )
-    for n in range(6)
+    for n in range(7)
 )
 _PLAIN = tuple(Subscriber(f"8613900139{n:03}", "plain", "12345", f"1{n:03}") for n in range(100))
 _TRAVELLERS = tuple(Subscriber(f"8613700137{n:03}", "plain", "12345", f"2{n:03}") for n in range(60))

@@ -1,18 +1,23 @@
-"""The wall clock of a running gateway is set by an hour, either way: nothing that was under way notices.
+"""The wall clock of a running gateway, or of its store, is set by an hour, either way: nothing that was under
+way notices.
 
-Its own process sees the step (tests/stepped); SMSC and store have clocks of their own.
+That process alone sees the step (tests/stepped); the others have clocks of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from gateway.simulator.messages import Message
+from tests.conftest import RedisServer
 from tests.foreign.processes import Gateway, ask, until
-from tests.foreign.service import CHANGSHA, JIAN, TRIOS
+from tests.foreign.service import CHANGSHA, JIAN, TRIOS, Service
 from tests.simulator.conftest import Running
 
 MOBILE, UNICOM, TELECOM = TRIOS[5]
@@ -20,12 +25,16 @@ STEPPED = Path(__file__).parent.parent / "stepped"
 
 
 class Clock:
-    """That of one gateway."""
+    """That of one process."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.environment = {"CXMYD_TEST_CLOCK": str(file), "PYTHONPATH": str(STEPPED)}
+        self.environment = {"CXMYD_TEST_CLOCK": str(file)}
         self.step(0)
+
+    @property
+    def of_python(self) -> dict[str, str]:
+        return {**self.environment, "PYTHONPATH": str(STEPPED)}
 
     def step(self, by_s: int) -> None:
         new = self._file.with_suffix(".new")
@@ -39,7 +48,7 @@ def test_an_hour_either_way(
 ) -> None:
     """A question stays open, a lock locked, a parked message is answered, links are kept alive and stay."""
     clock = Clock(tmp_path / "clock")
-    gateway = gateways(sections="enquire_link_s = 1.0\n", environment=clock.environment)  # of the last link
+    gateway = gateways(sections="enquire_link_s = 1.0\n", environment=clock.of_python)  # of the last link
     until(lambda: gateway.ready() == 200)
     links = _links(smsc)
     ask(smsc, MOBILE, "CXMYD")
@@ -73,7 +82,7 @@ def test_a_parked_answer_grows_old_though_the_clock_is_set_back(
 ) -> None:
     """Its time to live is over when it is over, not an hour later."""
     clock = Clock(tmp_path / "clock")
-    gateway = gateways(sections="[park]\nanswer_ttl_s = 0.5\n", environment=clock.environment)
+    gateway = gateways(sections="[park]\nanswer_ttl_s = 0.5\n", environment=clock.of_python)
     until(lambda: gateway.ready() == 200)
     smsc.call(smsc.simulator.smsc.order, {"refuse_submit": {"count": 1000, "status": "ESME_RX_T_APPN"}})
     parked = _send(smsc, UNICOM.msisdn, UNICOM.service, "CXMYD")
@@ -81,6 +90,58 @@ def test_a_parked_answer_grows_old_though_the_clock_is_set_back(
     until(lambda: gateway.events("message.ended"))
     assert [event["result"] for event in gateway.events("message.ended")] == ["expired"]
     assert parked.answered_by is None
+
+
+@pytest.fixture
+def stepped(service: Service, tmp_path: Path) -> Iterator[tuple[RedisServer, Clock]]:
+    """A store of the same data, on a host of its own."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.fail("there is no C compiler: `make test` installs one", pytrace=False)
+    library, clock = tmp_path / "wallclock.so", Clock(tmp_path / "clock")
+    options = ["-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(library)]
+    subprocess.run([compiler, *options, str(STEPPED / "wallclock.c")], check=True)
+    redis.Redis.from_url(service.redis_url).save()
+    shutil.copy(service.folder / "dump.rdb", tmp_path)
+    server = RedisServer(tmp_path)
+    server.environment = {**clock.environment, "LD_PRELOAD": str(library)}
+    server.start()
+    yield server, clock
+    server.stop()
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_an_hour_either_way_on_the_host_of_the_store(
+    gateways: Callable[..., Gateway], smsc: Running, stepped: tuple[RedisServer, Clock], step_s: int
+) -> None:
+    """What Redis counts by its clock ends early or late; a question stays open, a lock locked, a parked
+    message is answered and whoever asks afterwards too, each once.
+    """
+    server, clock = stepped
+    mobile, unicom, telecom = TRIOS[6]
+    gateway = gateways(redis_url=server.url)
+    until(lambda: gateway.ready() == 200)
+    links = _links(smsc)
+    ask(smsc, mobile, "CXMYD")
+    for _ in range(3):  # the third locks
+        _send(smsc, telecom.msisdn, telecom.service, "CXMYD#0001")
+    smsc.call(smsc.simulator.smsc.order, {"refuse_submit": {"count": 2, "status": "ESME_RX_T_APPN"}})
+    parked = _send(smsc, unicom.msisdn, unicom.service, "CXMYD")
+    before_s = server.client().time()[0]
+
+    clock.step(step_s)
+
+    assert abs(server.client().time()[0] - before_s - step_s) < 60
+    until(lambda: parked.answered_by is not None)
+    answer = ask(smsc, mobile, mobile.id_last4)
+    assert CHANGSHA in answer
+    assert JIAN in answer
+    _send(smsc, telecom.msisdn, telecom.service, f"CXMYD#{telecom.id_last4}")
+    assert not any(JIAN in each.text for each in smsc.call(smsc.simulator.smsc.history.of, telecom.msisdn))
+    assert JIAN in ask(smsc, unicom, f"CXMYD#{unicom.id_last4}")
+    assert _links(smsc) == links
+    assert not gateway.events("link.down")
+    assert not gateway.events("message.ended")
 
 
 def _links(smsc: Running) -> list[int]:
