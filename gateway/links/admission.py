@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address
 from twisted.protocols import policies
 
 from gateway.links import proxy
-from gateway.links.connection import Network, within
+from gateway.links.addresses import Network, within
 
 #: Addresses whose failed binds are remembered; the one that failed longest ago is forgotten for another.
 MAX_SOURCES = 10_000

@@ -10,9 +10,8 @@ with the rest, which is no deadlock: whatever is owed has a deadline of its own,
 for `enquire_link_s` + `enquire_timeout_s` is dropped.
 """
 
-import ipaddress
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 
 from gateway.config.models import Timers
+from gateway.links.errors import LostError, OverfullError, TooLateError, UnsentError
 from gateway.links.tls import complaint
 from gateway.smpp import events
 from gateway.smpp.constants import Version
@@ -38,25 +38,6 @@ CLOSE_TIMEOUT_S = 2.0
 #: A timer that comes so late says that the process stood still. What the peer sent meanwhile is read first,
 #: or it would be declared dead, and its responses lost, for our own fault.
 LATE_S, READ_FIRST_S = 0.5, 0.01
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class LostError(Exception):
-    """The connection ended, or no response came in time: whether the peer took the request is unknown."""
-
-
-class UnsentError(LostError):
-    """The connection ended before the request left: another may be tried at once."""
-
-
-class OverfullError(Exception):
-    """More is waiting than this connection will ever send in time."""
-
-
-class TooLateError(Exception):
-    """The request was not sent, and never will be: its time to live is over."""
-
 
 Soon = Callable[[Callable[[], None]], object]
 
@@ -114,17 +95,6 @@ def new_session(role: Role, timers: Timers, now_s: float) -> Session:
         ),
         now_s,
     )
-
-
-def within(peer: str, networks: Iterable[Network]) -> bool:
-    """Whether the address is in one of the networks; an IPv4 address that came over IPv6 counts as itself."""
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
 
 
 #: Given the response to a request, or why there is none; never raises.

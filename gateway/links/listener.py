@@ -19,8 +19,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from gateway.config import Client, Listen
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
+from gateway.links.addresses import within
 from gateway.links.admission import FailedBinds, Gate
-from gateway.links.connection import Connection, new_session, within
+from gateway.links.connection import Connection, new_session
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.tally import Tally

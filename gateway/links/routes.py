@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.flow.messages import ACCEPTED, Mt, Outcome, Sending
-from gateway.links.connection import Connection, LostError, OverfullError, TooLateError, UnsentError
+from gateway.links.connection import Connection
+from gateway.links.errors import LostError, OverfullError, TooLateError, UnsentError
 from gateway.smpp.codec import destined, sm_template
 from gateway.smpp.constants import CommandStatus, Version, status_name
 from gateway.smpp.errors import Unencodable

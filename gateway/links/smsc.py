@@ -18,9 +18,10 @@ from twisted.internet.protocol import Factory, ServerFactory
 from gateway.config import Smsc
 from gateway.errors import GatewayError
 from gateway.flow.intake import Line
+from gateway.links.addresses import within
 from gateway.links.admission import Gate
 from gateway.links.backoff import Backoff, Cause, cause_of
-from gateway.links.connection import Connection, new_session, within
+from gateway.links.connection import Connection, new_session
 from gateway.links.receiving import Receiving
 from gateway.links.routes import Routes
 from gateway.links.tally import Tally

@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from gateway.links.connection import CLOSE_TIMEOUT_S, Connection, LostError, TooLateError, UnsentError
+from gateway.links.connection import CLOSE_TIMEOUT_S, Connection
+from gateway.links.errors import LostError, TooLateError, UnsentError
 from gateway.smpp import events, pdu
 from gateway.smpp.codec import encode
 from gateway.smpp.constants import CommandStatus
