@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ import redis
 from gateway.simulator.messages import Message
 from tests.conftest import RedisServer
 from tests.foreign.processes import Gateway, ask, until
-from tests.foreign.service import CHANGSHA, JIAN, TRIOS, Service
+from tests.foreign.service import CHANGSHA, JIAN, TRIOS, Service, Trio
 from tests.simulator.conftest import Running
 
-MOBILE, UNICOM, TELECOM = TRIOS[5]
+UNICOM = TRIOS[5].unicom
 STEPPED = Path(__file__).parent.parent / "stepped"
 
 
@@ -49,32 +50,10 @@ def test_an_hour_either_way(
     """A question stays open, a lock locked, a parked message is answered, links are kept alive and stay."""
     clock = Clock(tmp_path / "clock")
     gateway = gateways(sections="enquire_link_s = 1.0\n", environment=clock.of_python)  # of the last link
-    until(lambda: gateway.ready() == 200)
-    links = _links(smsc)
-    ask(smsc, MOBILE, "CXMYD")
-    for _ in range(3):  # the third locks
-        _send(smsc, TELECOM.msisdn, TELECOM.service, "CXMYD#0001")
-    # Refused at once and at once again; the third try is a second later.
-    smsc.call(smsc.simulator.smsc.order, {"refuse_submit": {"count": 2, "status": "ESME_RX_T_APPN"}})
-    parked = _send(smsc, UNICOM.msisdn, UNICOM.service, "CXMYD")
-
-    clock.step(step_s)
-
-    sent = _sent(gateway)
-    until(lambda: _sent(gateway) >= sent + 2)  # enquire_link on a link without traffic
-    until(lambda: parked.answered_by is not None)
-    answer = ask(smsc, MOBILE, MOBILE.id_last4)
-    assert CHANGSHA in answer
-    assert JIAN in answer
-    for text in (
-        f"CXMYD#{TELECOM.id_last4}",
-        "Y",
-    ):  # the right digits, and the consent that they are asked for
-        _send(smsc, TELECOM.msisdn, TELECOM.service, text)
-    assert not any(JIAN in each.text for each in smsc.call(smsc.simulator.smsc.history.of, TELECOM.msisdn))
-    assert _links(smsc) == links
-    assert not gateway.events("link.down")
-    assert not gateway.events("message.ended")
+    with _under_way(gateway, smsc, TRIOS[5]):
+        clock.step(step_s)
+        sent = _sent(gateway)
+        until(lambda: _sent(gateway) >= sent + 2)  # enquire_link on a link without traffic
 
 
 def test_a_parked_answer_grows_old_though_the_clock_is_set_back(
@@ -118,27 +97,34 @@ def test_an_hour_either_way_on_the_host_of_the_store(
     message is answered and whoever asks afterwards too, each once.
     """
     server, clock = stepped
-    mobile, unicom, telecom = TRIOS[6]
-    gateway = gateways(redis_url=server.url)
+    trio = TRIOS[6]
+    with _under_way(gateways(redis_url=server.url), smsc, trio):
+        before_s = server.client().time()[0]
+        clock.step(step_s)
+        assert abs(server.client().time()[0] - before_s - step_s) < 60
+    assert JIAN in ask(smsc, trio.unicom, f"CXMYD#{trio.unicom.id_last4}")
+
+
+@contextmanager
+def _under_way(gateway: Gateway, smsc: Running, trio: Trio) -> Iterator[None]:
+    """A question is open, a number locked, a message parked: what happens meanwhile changes none of it."""
+    mobile, unicom, telecom = trio
     until(lambda: gateway.ready() == 200)
     links = _links(smsc)
     ask(smsc, mobile, "CXMYD")
     for _ in range(3):  # the third locks
         _send(smsc, telecom.msisdn, telecom.service, "CXMYD#0001")
+    # Refused at once and at once again; the third try is a second later.
     smsc.call(smsc.simulator.smsc.order, {"refuse_submit": {"count": 2, "status": "ESME_RX_T_APPN"}})
     parked = _send(smsc, unicom.msisdn, unicom.service, "CXMYD")
-    before_s = server.client().time()[0]
-
-    clock.step(step_s)
-
-    assert abs(server.client().time()[0] - before_s - step_s) < 60
+    yield
     until(lambda: parked.answered_by is not None)
     answer = ask(smsc, mobile, mobile.id_last4)
     assert CHANGSHA in answer
     assert JIAN in answer
-    _send(smsc, telecom.msisdn, telecom.service, f"CXMYD#{telecom.id_last4}")
+    for text in (f"CXMYD#{telecom.id_last4}", "Y"):  # the right digits, and the consent that they ask for
+        _send(smsc, telecom.msisdn, telecom.service, text)
     assert not any(JIAN in each.text for each in smsc.call(smsc.simulator.smsc.history.of, telecom.msisdn))
-    assert JIAN in ask(smsc, unicom, f"CXMYD#{unicom.id_last4}")
     assert _links(smsc) == links
     assert not gateway.events("link.down")
     assert not gateway.events("message.ended")
