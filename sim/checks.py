@@ -319,8 +319,7 @@ def _fits(answer: Answer, asked: Asked) -> bool:
 
 def _cases(run: Run, number: str) -> list[Case]:
     """A person's questions with their answers: each goes to the oldest unanswered question that it fits (to
-    one of which a copy was refused only if no other is left), or else is a further one of the latest that it
-    fits.
+    one that needs none only if no other is left), or else is a further one of the latest that it fits.
     """
     person = run.phones[number].person
     questions = [asked for asked in run.history.questions if asked.person is person]
@@ -331,10 +330,15 @@ def _cases(run: Run, number: str) -> list[Case]:
         fitting = [case for case in cases if case.asked.at_s <= answer.at_s and _fits(answer, case.asked)]
         unanswered = [case for case in fitting if not case.answers]
         if unanswered:
-            min(unanswered, key=lambda case: case.asked.message.state == "refused").answers.append(answer)
+            min(unanswered, key=lambda case: _needs_none(run, case.asked)).answers.append(answer)
         elif fitting:
             fitting[-1].answers.append(answer)
     return cases
+
+
+def _needs_none(run: Run, asked: Asked) -> tuple[bool, bool]:
+    """A copy of it was refused; or it may count as a redelivery."""
+    return asked.message.state == "refused", _taken_for_an_earlier(run, asked)
 
 
 def _taken_for_an_earlier(run: Run, asked: Asked) -> bool:

@@ -247,3 +247,17 @@ def test_without_the_smscs_ids_an_equal_text_is_the_one_before(story: Story) -> 
     assert not story.wrong("never answered")
     story.asked("CXMYD EN", 4.0, acknowledged_s=4.1)
     assert story.wrong("never answered")
+
+
+def test_an_answer_is_for_whoever_needs_one(story: Story) -> None:
+    """Not for an equal text that counts as a redelivery, if another that may be answered alike has none."""
+    story.run.faults.append(
+        plan.Fault(0.5, "smsc.damage_deliver", {"which": 0, "count": 3, "form": "padding"})
+    )
+    for text, at_s in (("CXMYD", 1.0), ("CXMYD", 2.0), ("CXMYD   ", 3.0)):
+        story.asked(text, at_s, acknowledged_s=at_s + 2)
+    story.answered(CHINESE, 1.5)
+    story.answered(CHINESE, 3.5)
+    assert not story.wrong("never answered")
+    story.asked("CXMYD    ", 4.0, acknowledged_s=6.0)
+    assert story.wrong("never answered")
