@@ -351,8 +351,9 @@ def _taken_for_an_earlier(run: Run, asked: Asked) -> bool:
         and 0 < asked.at_s - each.at_s <= run.config.dedup.window_s
         for each in run.history.questions
     )
+    last_s = max(run.history.attempts_s[id(asked.message)], default=asked.at_s)
     return earlier and any(
-        fault.kind == "smsc.damage_deliver" and fault.detail["form"] == "padding" and fault.at_s <= asked.at_s
+        fault.kind == "smsc.damage_deliver" and fault.detail["form"] == "padding" and fault.at_s <= last_s
         for fault in run.faults
     )
 

@@ -249,6 +249,19 @@ def test_without_the_smscs_ids_an_equal_text_is_the_one_before(story: Story) -> 
     assert story.wrong("never answered")
 
 
+def test_the_id_may_be_lost_to_a_later_copy(story: Story) -> None:
+    """Of two equal texts that were refused at first, and damaged when they came again."""
+    story.asked("CXMYD", 2.0, acknowledged_s=9.1)
+    second = story.asked("CXMYD", 3.0, acknowledged_s=9.2)
+    story.answered(CHINESE, 9.0)
+    story.run.faults.append(
+        plan.Fault(5.0, "smsc.damage_deliver", {"which": 0, "count": 3, "form": "padding"})
+    )
+    assert story.wrong("never answered")
+    story.run.history.attempts_s[id(second)].append(9.0)
+    assert not story.wrong("never answered")
+
+
 def test_an_answer_is_for_whoever_needs_one(story: Story) -> None:
     """Not for an equal text that counts as a redelivery, if another that may be answered alike has none."""
     story.run.faults.append(
