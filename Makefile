@@ -105,7 +105,7 @@ bench-sweep: .venv/.dev ## how fast what is older than the window leaves memory,
 	@scripts/test-tools
 	@$(BIN)/python -m bench.backup.sweep $(BENCH_ARGS)
 
-bench-overload: .venv/.dev ## the gateway at three times what it can do: answers, refusals, latency, memory, fairness (6 minutes; BENCH_ARGS=--quick)
+bench-overload: .venv/.dev ## the gateway at three times what it can do: answers, refusals, latency, memory, fairness (4 minutes; BENCH_ARGS=--quick)
 	@scripts/test-tools
 	@$(BIN)/python -m bench.overload.run $(BENCH_ARGS)
 
